@@ -1,0 +1,75 @@
+import { Type, type Static } from 'typebox'
+
+/** Every error code a client can meet, with its HTTP status and title. Codes are stable; texts may change. */
+export const errorCodes = {
+  BAD_REQUEST: { status: 400, title: 'The request cannot be understood' },
+  VALIDATION_FAILED: { status: 400, title: 'A field of the request is not valid' },
+  UNAUTHENTICATED: { status: 401, title: 'A valid access token is required' },
+  INVALID_CREDENTIALS: { status: 401, title: 'The e-mail address or the password is wrong' },
+  FORBIDDEN: { status: 403, title: 'This is not allowed for you' },
+  NOT_FOUND: { status: 404, title: 'There is nothing at this address' },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'This method is not supported here' },
+  EMAIL_TAKEN: { status: 409, title: 'An account with this e-mail address exists' },
+  VERSION_CONFLICT: { status: 409, title: 'It was changed by someone else meanwhile' },
+  ACCOUNT_LINKED: { status: 409, title: 'This utility account is linked already' },
+  PAYLOAD_TOO_LARGE: { status: 413, title: 'The request body is too large' },
+  URI_TOO_LONG: { status: 414, title: 'The address is too long' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The content type is not supported' },
+  HEADERS_TOO_LARGE: { status: 431, title: 'The request headers are too large' },
+  TOO_MANY_REQUESTS: { status: 429, title: 'Too many requests' },
+  INTERNAL: { status: 500, title: 'Something went wrong on our side' },
+  BAD_GATEWAY: { status: 502, title: 'A service behind this one answered wrongly' },
+  UNAVAILABLE: { status: 503, title: 'This is not available at the moment' },
+  DEADLINE_EXCEEDED: { status: 504, title: 'It took longer than the request allows' },
+} as const
+
+export type ErrorCode = keyof typeof errorCodes
+
+/** One fault of the input: where it is, what is wrong with it, and what would be right. */
+export const FieldError = Type.Object({
+  in: Type.Enum(['body', 'query', 'params', 'headers']),
+  field: Type.String({
+    description: 'Path of the field, such as preferences.language; empty for the whole',
+  }),
+  problem: Type.String({ description: 'What is wrong, and what would be right' }),
+})
+export type FieldError = Static<typeof FieldError>
+
+/** RFC 9457 problem document, the body of every error reply (`application/problem+json`). */
+export const ProblemDocument = Type.Object({
+  type: Type.String({ description: 'URI reference of the kind of problem' }),
+  title: Type.String(),
+  status: Type.Integer(),
+  code: Type.String({ description: 'Stable code, for programs' }),
+  detail: Type.String({ description: 'What happened this time, for people' }),
+  requestId: Type.String({ description: 'Quote it when asking for help' }),
+  errors: Type.Optional(Type.Array(FieldError)),
+})
+export type ProblemDocument = Static<typeof ProblemDocument>
+
+/**
+ * The one error that services throw on purpose. `publicMessage` reaches the client; `cause` goes to the log only.
+ * Anything else that is thrown becomes INTERNAL, and its text stays inside.
+ */
+export class AppError extends Error {
+  readonly code: ErrorCode
+  readonly fields: readonly FieldError[] | undefined
+  /** Seconds after which a retry may succeed; sent as `Retry-After`. */
+  readonly retryAfterSeconds: number | undefined
+
+  constructor(
+    code: ErrorCode,
+    publicMessage: string,
+    options: { cause?: unknown; fields?: readonly FieldError[]; retryAfterSeconds?: number } = {},
+  ) {
+    super(publicMessage, 'cause' in options ? { cause: options.cause } : undefined)
+    this.name = 'AppError'
+    this.code = code
+    this.fields = options.fields
+    this.retryAfterSeconds = options.retryAfterSeconds
+  }
+
+  get status(): number {
+    return errorCodes[this.code].status
+  }
+}

@@ -1,0 +1,26 @@
+export { newId, idSchema, type Id, type IdPrefix } from './ids.ts'
+export { AmountMinor, Currency } from './money.ts'
+export { AppError, errorCodes, FieldError, ProblemDocument, type ErrorCode } from './errors.ts'
+export {
+  defineRoute,
+  type Method,
+  type RouteAuth,
+  type RouteContract,
+  type RouteInput,
+  type RouteReply,
+  type RouteRequest,
+} from './route.ts'
+export { services, type ServiceName } from './services.ts'
+export { Email, Language, Preferences, Profile, userRoutes } from './user.ts'
+export {
+  Bill,
+  billingRoutes,
+  BillLine,
+  BillPage,
+  BillQuery,
+  BillState,
+  BillSummary,
+  Provider,
+  Utility,
+  UtilityAccount,
+} from './billing.ts'
