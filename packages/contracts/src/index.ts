@@ -24,3 +24,13 @@ export {
   Utility,
   UtilityAccount,
 } from './billing.ts'
+export { CouponCode, couponRoutes } from './coupon.ts'
+export { Reservation, reservationRoutes } from './reservation.ts'
+export { Payment, PaymentQuery, paymentRoutes, PaymentState, Refund } from './payment.ts'
+export {
+  EventEnvelope,
+  eventTypes,
+  type EventPayload,
+  type EventType,
+  type WattleEvent,
+} from './events.ts'

@@ -24,6 +24,8 @@ export type RouteContract = {
   readonly params?: TObject
   readonly query?: TObject
   readonly body?: TSchema
+  /** The caller must send an `Idempotency-Key` header: the same key and body get the same answer, once. */
+  readonly idempotencyKey?: 'required'
   /** Schemas of the successful replies, by status. */
   readonly replies: Readonly<Record<number, TSchema>>
   /** Codes that callers should expect beyond the ones every route can give. */
