@@ -9,6 +9,7 @@ export const errorCodes = {
   FORBIDDEN: { status: 403, title: 'This is not allowed for you' },
   NOT_FOUND: { status: 404, title: 'There is nothing at this address' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'This method is not supported here' },
+  REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time' },
   EMAIL_TAKEN: { status: 409, title: 'An account with this e-mail address exists' },
   VERSION_CONFLICT: { status: 409, title: 'It was changed by someone else meanwhile' },
   ACCOUNT_LINKED: { status: 409, title: 'This utility account is linked already' },

@@ -1,0 +1,47 @@
+import type { Cache } from '@wattle/cache'
+import type { Database } from '@wattle/database'
+import type { RedisConnection } from '@wattle/redis'
+import { createService, type Authenticate, type BaseConfig, type Logger } from '@wattle/service'
+import type { FastifyInstance } from 'fastify'
+import type { Registry } from 'prom-client'
+import { addAccountRoutes } from './accounts.ts'
+import { accountsStore } from './accounts-store.ts'
+import type { Biller } from './biller.ts'
+import { addBillRoutes } from './bills.ts'
+import { billsStore } from './bills-store.ts'
+import { billingCache } from './cache.ts'
+import type { DB } from './schema.ts'
+
+export type BillingDeps = {
+  config: BaseConfig
+  database: Database<DB>
+  redis: Pick<RedisConnection, 'ping'>
+  cache: Cache
+  biller: Biller
+  authenticate: Authenticate
+  log?: Logger
+  registry?: Registry
+  now?: () => number
+}
+
+/** The billing service, ready to listen or to be injected into. */
+export async function buildBilling(deps: BillingDeps): Promise<FastifyInstance> {
+  const { database, redis, biller, now = Date.now, ...kit } = deps
+  const bills = billsStore(database)
+  const accounts = accountsStore(database)
+  const cache = billingCache({ cache: deps.cache, store: bills })
+
+  const app = await createService({
+    ...kit,
+    name: 'billing',
+    version: '0.1.0',
+    description: 'Utility providers, linked accounts and their bills',
+    checks: {
+      database: () => database.health(1_000),
+      redis: { required: false, check: () => redis.ping(500) },
+    },
+  })
+  addBillRoutes(app, { cache, now })
+  addAccountRoutes(app, { accounts, bills, biller, cache, now })
+  return app
+}

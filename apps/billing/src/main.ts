@@ -1,0 +1,43 @@
+import { createCache } from '@wattle/cache'
+import { openDatabase } from '@wattle/database'
+import { bearerAuthentication, internalTokenVerifier, remoteKeys } from '@wattle/identity'
+import { connectRedis, keySpace } from '@wattle/redis'
+import { createLogger, createRegistry, runService } from '@wattle/service'
+import { buildBilling } from './app.ts'
+import { billingConfig } from './config.ts'
+import { sandboxBiller } from './sandbox-biller.ts'
+import type { DB } from './schema.ts'
+
+const name = 'billing'
+
+await runService({
+  name,
+  async start({ onClose }) {
+    const config = billingConfig()
+    const log = createLogger({ name, config })
+    const registry = createRegistry(name)
+
+    const database = openDatabase<DB>({
+      url: config.DATABASE_URL_BILLING,
+      name,
+      poolSize: config.WATTLE_DATABASE_POOL,
+      log,
+    })
+    onClose('database', database.close)
+
+    const redis = connectRedis({ url: config.WATTLE_REDIS_CACHE_URL, name, log })
+    onClose('redis', () => redis.close())
+    const keys = keySpace({ environment: config.WATTLE_ENV, service: name })
+    const cache = createCache({ redis, keys, log, registry })
+    onClose('cache', () => cache.close())
+
+    const internalKeys = remoteKeys({ url: config.WATTLE_INTERNAL_JWKS_URL, log })
+    onClose('keys', () => internalKeys.close())
+    const authenticate = bearerAuthentication(
+      internalTokenVerifier({ keys: internalKeys, service: name }),
+    )
+
+    const biller = sandboxBiller({ now: Date.now })
+    return buildBilling({ config, database, redis, cache, biller, authenticate, log, registry })
+  },
+})

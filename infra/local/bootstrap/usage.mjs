@@ -1,0 +1,58 @@
+// The help texts of the commands. They are here, in plain JavaScript, so that asking for help installs nothing.
+
+const environment = `
+Environment
+  WATTLE_HOME                where everything local lives (.wattle)
+  WATTLE_HTTP_PORT_BASE      first port of the services (3000)
+  WATTLE_CACHE_PORT_BASE     first port of the Redis group "cache" (6380)
+  WATTLE_STATE_PORT_BASE     first port of the Redis group "state" (6390)
+  WATTLE_SENTINEL_PORT_BASE  first port of the Sentinels (26380)
+  WATTLE_REDIS_SERVER        the redis-server or valkey-server to use
+  DATABASE_URL_<SERVICE>     a database of your own for one service, such as DATABASE_URL_BILLING
+  NO_COLOR                   plain output
+`
+
+const start = `npm start [-- OPTIONS]
+
+Starts the whole stack on this machine: the Redis groups and Sentinels, PostgreSQL, all services. Installs
+what is missing, migrates the databases, and fills them with demo data the first time. Ctrl-C stops everything that
+it started, and nothing else.
+
+Options
+  --fresh   begin from empty data (what is under .wattle/data is deleted)
+  --seed    put the demo data into databases given by DATABASE_URL_<SERVICE> as well
+  --help    this text
+${environment}`
+
+const dev = start
+  .replace('npm start [-- OPTIONS]', 'npm run dev [-- OPTIONS]')
+  .replace(
+    'Starts the whole stack on this machine:',
+    'Like `npm start`, and restarts a service when its files, or those of a package it imports, change.\nStarts the whole stack on this machine:',
+  )
+
+const stop = `npm run stop
+
+Stops a stack that was left running, from any terminal. It says so when nothing runs.
+Looks at WATTLE_HOME (.wattle).
+`
+
+const doctor = `npm run doctor
+
+Says what is missing or in the way on this machine, with the fix: Node, npm, ports, Redis, PostgreSQL, memory, disk.
+The exit code is 1 when something keeps the stack from starting.
+${environment}`
+
+const all = `Usage: npm start | npm run stop | npm run dev | npm run doctor | npm test
+
+  npm start       starts the whole stack on this machine
+  npm run stop    stops a stack left running
+  npm run dev     like start, and restarts a service when its files change
+  npm run doctor  says what is missing or in the way, and the fix
+  npm test        checks, types and all tests
+
+Add "-- --help" to a command for its options.
+`
+
+/** @type {Record<string, string> & { all: string }} */
+export const usage = { all, start, dev, stop, doctor }

@@ -1,0 +1,13 @@
+export {
+  openDatabase,
+  type Database,
+  type DatabaseLog,
+  type DatabaseOptions,
+  type Queries,
+} from './database.ts'
+export type { TransactionOptions } from './transaction.ts'
+export { isCheckViolation, isForeignKeyViolation, isUniqueViolation } from './errors.ts'
+export { migrate, type MigrateOptions, type MigrateResult } from './migrate.ts'
+export { MigrationError } from './migration-files.ts'
+export { provisionDatabase, type ProvisionOptions } from './provision.ts'
+export { checkSchemaTypes } from './schema-types.ts'

@@ -1,0 +1,85 @@
+import { AppError, type Id } from '@wattle/contracts'
+import type { TokenKind } from './token-kind.ts'
+
+/** Who makes a request, as its verified token says. */
+export type Principal = {
+  readonly userId: Id<'usr'>
+  readonly roles: readonly string[]
+  /** `jti` of the access token that the request came in with. */
+  readonly tokenId: string
+}
+
+export type Claims = Principal & { readonly expiresAtMs: number }
+
+export type ClaimRules = {
+  readonly kind: TokenKind
+  readonly audience: string
+  readonly clockToleranceMs: number
+}
+
+const userIdForm = /^usr_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const tokenIdForm = /^[A-Za-z0-9_-]{1,64}$/
+const roleForm = /^[a-z][a-z_-]{0,31}$/
+
+/** 401 with one public sentence; the exact reason is the cause, for the log. */
+export function refused(reason: unknown, publicMessage = 'The access token is not valid.') {
+  const cause = typeof reason === 'string' ? new Error(reason) : reason
+  return new AppError('UNAUTHENTICATED', publicMessage, { cause })
+}
+
+/**
+ * Checks the claims of a token whose signature holds: each present, of its exact type, for this audience alone, and
+ * within its time. `crit`, `alg` and `typ` are headers and have been judged before.
+ */
+export function readClaims(
+  claims: Record<string, unknown>,
+  rules: ClaimRules,
+  nowMs: number,
+): Claims {
+  const { kind, audience, clockToleranceMs } = rules
+  if (claims['iss'] !== kind.issuer) throw refused('another issuer')
+  // A list of audiences is refused too: our issuers name exactly one.
+  if (claims['aud'] !== audience) throw refused('another audience')
+
+  const iatMs = instantMs(claims['iat'], 'iat')
+  const expMs = instantMs(claims['exp'], 'exp')
+  if (expMs <= iatMs) throw refused('it ends before it begins')
+  if (expMs - iatMs > kind.lifetimeMs) throw refused('it lives longer than this kind may')
+  if (iatMs > nowMs + clockToleranceMs) throw refused('issued in the future')
+  if (claims['nbf'] !== undefined && instantMs(claims['nbf'], 'nbf') > nowMs + clockToleranceMs) {
+    throw refused('not valid yet')
+  }
+  if (nowMs >= expMs + clockToleranceMs) {
+    throw refused('expired', 'The access token has expired; log in again.')
+  }
+
+  const { sub, jti, roles } = claims
+  if (typeof sub !== 'string' || !isUserId(sub)) throw refused('sub is missing or malformed')
+  if (typeof jti !== 'string' || !tokenIdForm.test(jti))
+    throw refused('jti is missing or malformed')
+  const tokenId = claims[kind.tokenIdClaim]
+  if (typeof tokenId !== 'string' || !tokenIdForm.test(tokenId)) {
+    throw refused(`${kind.tokenIdClaim} is missing or malformed`)
+  }
+  if (!isRoleList(roles)) throw refused('roles are missing or malformed')
+  return { userId: sub, roles: Object.freeze(roles), tokenId, expiresAtMs: expMs }
+}
+
+function instantMs(value: unknown, name: string): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value <= 0) {
+    throw refused(`${name} is missing or no whole number of seconds`)
+  }
+  return value * 1000
+}
+
+function isUserId(value: string): value is Id<'usr'> {
+  return userIdForm.test(value)
+}
+
+function isRoleList(value: unknown): value is readonly string[] {
+  return (
+    Array.isArray(value) &&
+    value.length <= 16 &&
+    value.every((role) => typeof role === 'string' && roleForm.test(role))
+  )
+}

@@ -1,0 +1,57 @@
+import type { Principal } from './claims.ts'
+import type { KeySource } from './key-source.ts'
+import type { SigningKeys } from './keys.ts'
+import { recentMap } from './recent-map.ts'
+import { createSigner } from './signer.ts'
+import { internalTokenKind } from './token-kind.ts'
+import { createVerifier, type Verifier } from './verifier.ts'
+
+export type InternalTokensOptions = {
+  readonly keys: SigningKeys
+  /** How long one signed token is handed out again; well under its 30 seconds of life. */
+  readonly reuseMs?: number
+  readonly maxEntries?: number
+  readonly now?: () => number
+}
+
+/**
+ * The gateway's tokens for services: each good for 30 seconds and one service. One is handed out again for some
+ * seconds per access token and service: that saves the signature here (35 µs) and, more, its check in the service
+ * (110 µs), which then finds it in its cache.
+ */
+export function internalTokens(options: InternalTokensOptions) {
+  const { keys, reuseMs = 10_000, maxEntries = 10_000, now = Date.now } = options
+  const sign = createSigner({ keys, kind: internalTokenKind, now })
+  const signed = recentMap<{ principal: Principal; token: string; signedAtMs: number }>(maxEntries)
+
+  function tokenFor(principal: Principal, service: string): string {
+    const slot = `${service} ${principal.tokenId}`
+    const present = signed.get(slot)
+    const ageMs = present === undefined ? Infinity : now() - present.signedAtMs
+    if (present !== undefined && ageMs >= 0 && ageMs < reuseMs && speaksFor(present, principal)) {
+      return present.token
+    }
+    const { token } = sign(principal, service)
+    signed.set(slot, { principal, token, signedAtMs: now() })
+    return token
+  }
+
+  return { tokenFor, jwks: keys.jwks }
+}
+
+function speaksFor(held: { principal: Principal }, principal: Principal): boolean {
+  return (
+    held.principal.userId === principal.userId &&
+    held.principal.roles.join(' ') === principal.roles.join(' ')
+  )
+}
+
+/** Verifies the gateway's tokens for one service; for that service. */
+export function internalTokenVerifier(options: {
+  keys: KeySource
+  service: string
+  now?: () => number
+}): Verifier {
+  const { keys, service, now = Date.now } = options
+  return createVerifier({ keys, now, kind: internalTokenKind, audience: service })
+}

@@ -1,0 +1,27 @@
+/** What one kind of token looks like; signer and verifier pin all of it. */
+export type TokenKind = {
+  /** The `typ` header (RFC 8725, explicit typing): one kind is never taken for another. */
+  readonly typ: string
+  readonly issuer: string
+  /** How long a new one lives, and the most that a verifier accepts between `iat` and `exp`. */
+  readonly lifetimeMs: number
+  /** The claim that holds the id of the person's access token. */
+  readonly tokenIdClaim: 'jti' | 'tid'
+}
+
+/** Given to a person at login; taken by the gateway alone (RFC 9068 type). */
+export const accessTokenKind = {
+  typ: 'at+jwt',
+  issuer: 'wattle-user',
+  audience: 'wattle',
+  lifetimeMs: 15 * 60_000,
+  tokenIdClaim: 'jti',
+} as const satisfies TokenKind & { audience: string }
+
+/** Made by the gateway for one service, whose name is the audience. Its `tid` is the access token's `jti`. */
+export const internalTokenKind = {
+  typ: 'wattle-internal+jwt',
+  issuer: 'wattle-gateway',
+  lifetimeMs: 30_000,
+  tokenIdClaim: 'tid',
+} as const satisfies TokenKind

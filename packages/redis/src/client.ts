@@ -1,0 +1,92 @@
+import { Redis, type RedisOptions } from 'ioredis'
+import type { ConnectionOptions } from 'node:tls'
+import { isRefused } from './errors.ts'
+import { createLink, type Link, type Route } from './link.ts'
+import { baseOptions, reconnectDelayMs, refusedDelayMs } from './settings.ts'
+
+export interface Credentials {
+  user?: string | undefined
+  password?: string | undefined
+}
+
+export interface ClientOptions extends Credentials {
+  /** Shown in CLIENT LIST. */
+  connectionName: string
+  route: Route
+  tls?: ConnectionOptions | undefined
+  database?: number | undefined
+  masterOnly: boolean
+  commandTimeoutMs: number
+  socketTimeoutMs: number
+  random: () => number
+  /** The server answered that it is no master, or not one that may be written to. */
+  onDoubt?: (error: Error) => void
+}
+
+export interface Client {
+  readonly redis: Redis
+  readonly link: Link
+  /** Why the client is not connected, as far as known. */
+  lastError(): Error | undefined
+  /** Tries at once instead of waiting for the end of the delay. */
+  hurry(): void
+  close(): void
+}
+
+/** One ioredis client that never gives up until it is closed. */
+export function createClient(options: ClientOptions): Client {
+  const { connectionName, route, tls, user, password, masterOnly, random, onDoubt } = options
+  const link = createLink({ route, tls, masterOnly })
+  let lastError: Error | undefined
+  let closed = false
+
+  const redis = new Redis({
+    ...baseOptions,
+    ...identity({ user, password }),
+    ...(tls ? { tls } : {}),
+    ...(options.database ? { db: options.database } : {}),
+    connectionName,
+    Connector: link.Connector,
+    commandTimeout: options.commandTimeoutMs,
+    socketTimeout: options.socketTimeoutMs,
+    retryStrategy: (attempt) =>
+      isRefused(lastError) ? refusedDelayMs(random) : reconnectDelayMs(attempt, random),
+    // Not by its return value: that half-closes the stream once for every call that fails.
+    reconnectOnError: (error) => {
+      if (error.message.startsWith('READONLY')) link.sever('the server became a replica')
+      else if (error.message.startsWith('NOREPLICAS')) onDoubt?.(error)
+      return false
+    },
+  } satisfies RedisOptions)
+  const connect = () => {
+    if (!closed) redis.connect().catch(() => {})
+  }
+  redis.on('error', (error: Error) => {
+    lastError = error
+  })
+  redis.on('ready', () => {
+    lastError = undefined
+  })
+  // Ended without our doing, for instance by a QUIT.
+  redis.on('end', () => setTimeout(connect, reconnectDelayMs(1, random)))
+
+  return {
+    redis,
+    link,
+    lastError: () => lastError,
+    hurry() {
+      if (redis.status === 'reconnecting') connect()
+    },
+    close() {
+      closed = true
+      redis.disconnect()
+    },
+  }
+}
+
+export function identity({ user, password }: Credentials): {
+  username?: string
+  password?: string
+} {
+  return { ...(user ? { username: user } : {}), ...(password ? { password } : {}) }
+}

@@ -1,0 +1,23 @@
+const clientMessages =
+  /^(Connection is closed|Command timed out|Command aborted|Stream isn't writeable|Cluster isn't ready|Cluster is ended|None of startup nodes|Failed to refresh slots cache|Reached the max retries|Socket timeout|connect ETIMEDOUT)/
+const serverCodes =
+  /^(LOADING|MASTERDOWN|CLUSTERDOWN|READONLY|NOREPLICAS|TRYAGAIN|BUSY|UNBLOCKED|Too many Cluster redirections)/
+const systemCodes =
+  /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOTFOUND|EAI_AGAIN|ERR_STREAM_DESTROYED)/
+
+/**
+ * Whether a call failed because Redis could not be reached, did not answer in time, or cannot serve just now, as
+ * opposed to a call that is wrong (syntax, rights, type). It may have been executed all the same.
+ */
+export function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if ('code' in error && typeof error.code === 'string' && systemCodes.test(error.code)) return true
+  return clientMessages.test(error.message) || serverCodes.test(error.message)
+}
+
+/** Whether the server refused who we are, which waiting does not heal. */
+export function isRefused(error: unknown): boolean {
+  return (
+    error instanceof Error && /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password)/.test(error.message)
+  )
+}

@@ -1,0 +1,20 @@
+export { connectRedis, type ConnectOptions, type RedisConnection } from './connection.ts'
+export type { RedisClient } from './backend.ts'
+export { formatAddress, type Address } from './address.ts'
+export { isUnavailable } from './errors.ts'
+export { parseInfo, type RedisInfo, type ReplicaInfo } from './info.ts'
+export { keySpace, personal, type KeyPart, type KeySpace, type Personal } from './keys.ts'
+export type { Log } from './log.ts'
+export { defineScript, type Script, type ScriptCall } from './script.ts'
+export type { SentinelView } from './sentinel-watch.ts'
+export type { RedisState } from './state.ts'
+export type { MessageListener, Subscriber } from './subscriber.ts'
+export type { ClusterNode, ClusterTopology, GroupTopology, Topology } from './topology.ts'
+export {
+  parseRedisUrl,
+  type ClusterConfig,
+  type RedisConfig,
+  type SentinelConfig,
+  type SingleConfig,
+  type TlsConfig,
+} from './url.ts'

@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { Cluster, Redis } from 'ioredis'
+
+/** A Lua script of its own file. */
+export interface Script {
+  readonly name: string
+  readonly source: string
+  /** What EVALSHA calls it by. */
+  readonly sha: string
+}
+
+export interface ScriptCall {
+  /** Every key the script touches; in a cluster all of one slot. */
+  keys: readonly string[]
+  args?: readonly (string | number | Buffer)[]
+  /** Replies as Buffers, for values that are not text. */
+  buffers?: boolean
+}
+
+/**
+ * Reads a script, once, when the module that uses it is loaded:
+ *
+ *     const release = defineScript(new URL('./release.lua', import.meta.url))
+ *
+ * Throws unless the file opens with a comment that states its purpose, its KEYS, its ARGV and what it Returns.
+ */
+export function defineScript(url: URL): Script {
+  const source = readFileSync(url, 'utf8')
+  const name = url.pathname.split('/').at(-1) ?? ''
+  // A first line such as `#!lua flags=allow-oom` belongs to Redis.
+  const [, header = ''] = /^(?:#!.*\n)?((?:--.*\n)*)/.exec(source) ?? []
+  const purpose = header.split('\n', 1)[0]?.replace(/^--\s*/, '') ?? ''
+  const missing = [
+    ...(purpose === '' || /^(KEYS|ARGV|Returns)\b/.test(purpose) ? ['its purpose'] : []),
+    ...['KEYS', 'ARGV', 'Returns'].filter((word) => !new RegExp(`\\b${word}\\b`).test(header)),
+  ]
+  if (missing.length > 0) {
+    throw new Error(`The comment at the top of ${name} does not state ${missing.join(', ')}.`)
+  }
+  return Object.freeze({ name, source, sha: createHash('sha1').update(source).digest('hex') })
+}
+
+/**
+ * Runs a script by its hash. A server that does not have it (started anew, promoted, flushed; in a cluster each node
+ * for itself) executed nothing, and gets the source, which it then keeps.
+ */
+export async function runScript(
+  client: Redis | Cluster,
+  script: Script,
+  call: ScriptCall,
+): Promise<unknown> {
+  try {
+    return await send(client, 'EVALSHA', script.sha, call)
+  } catch (error) {
+    if (!isUnknownScript(error)) throw error
+    return await send(client, 'EVAL', script.source, call)
+  }
+}
+
+/**
+ * Runs many in one write. Results in the order of the calls; one that fails does not stop the others. Calls whose
+ * script the server did not have run after the others.
+ */
+export async function runScripts(
+  client: Redis | Cluster,
+  calls: readonly (ScriptCall & { script: Script })[],
+): Promise<PromiseSettledResult<unknown>[]> {
+  // The keys of a pipeline must all live on one node.
+  if (client.isCluster) {
+    return Promise.allSettled(calls.map((call) => runScript(client, call.script, call)))
+  }
+  const pipeline = client.pipeline()
+  for (const call of calls) void send(pipeline, 'EVALSHA', call.script.sha, call)
+  const results = (await pipeline.exec()) ?? []
+  return Promise.all(
+    calls.map(async (call, index): Promise<PromiseSettledResult<unknown>> => {
+      const [error, value] = results[index] ?? [new Error('Command aborted')]
+      if (!error) return { status: 'fulfilled', value }
+      if (!isUnknownScript(error)) return { status: 'rejected', reason: error }
+      const [settled] = await Promise.allSettled([send(client, 'EVAL', call.script.source, call)])
+      return settled
+    }),
+  )
+}
+
+function send<Reply>(
+  to: Caller<Reply>,
+  command: 'EVAL' | 'EVALSHA',
+  script: string,
+  { keys, args = [], buffers = false }: ScriptCall,
+): Reply {
+  const call = buffers ? 'callBuffer' : 'call'
+  return to[call](command, script, keys.length, ...keys, ...args)
+}
+
+/** A client, or a pipeline. */
+interface Caller<Reply> {
+  call(command: string, ...args: (string | number | Buffer)[]): Reply
+  callBuffer(command: string, ...args: (string | number | Buffer)[]): Reply
+}
+
+const isUnknownScript = (error: unknown) =>
+  error instanceof Error && error.message.startsWith('NOSCRIPT')

@@ -1,0 +1,194 @@
+import { Agent, type Dispatcher } from 'undici'
+import { AppError, type RouteContract, type RouteInput, type RouteReply } from '@wattle/contracts'
+import { readReply, wrongReply, type RawReply } from './client-reply.ts'
+import { headersOf, pathOf, type CallContext, type LooseInput } from './client-request.ts'
+import { boundOf, type Bound } from './client-bound.ts'
+
+export type CallOptions = {
+  /** The request in whose course the call is made: its id, trace and remaining time are passed on. */
+  readonly context?: CallContext
+  /** Sent as `Authorization: Bearer …`. */
+  readonly token?: string
+  readonly signal?: AbortSignal
+  /** A bound below that of the contract and the context. */
+  readonly timeoutMs?: number
+}
+
+type Routes = Readonly<Record<string, RouteContract>>
+
+type CallArguments<R extends RouteContract> =
+  object extends RouteInput<R>
+    ? [input?: RouteInput<R>, options?: CallOptions]
+    : [input: RouteInput<R>, options?: CallOptions]
+
+/** One function for each route of the contracts. */
+export type Client<T extends Routes> = {
+  readonly [Name in keyof T]: (...call: CallArguments<T[Name]>) => Promise<RouteReply<T[Name]>>
+} & { close(): Promise<void> }
+
+export type ClientOptions = {
+  /** Where the service is: `http://127.0.0.1:3003`. */
+  readonly baseUrl: string
+  /** The name of the called service, for messages. */
+  readonly service: string
+  /** Connections kept to it at most; 32. */
+  readonly maxConnections?: number
+  /** Calls under way at most; more are refused at once with UNAVAILABLE, so that one slow service does not pile up all memory. */
+  readonly maxConcurrent?: number
+  readonly maxReplyBytes?: number
+  readonly random?: () => number
+}
+
+const maxRetries = 2
+const retryBaseMs = 50
+/** With less time left an attempt cannot succeed and only costs. */
+const minAttemptMs = 2
+
+const connectionFailures = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'UND_ERR_SOCKET',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+
+/**
+ * A typed HTTP client for the routes of one service, over kept-alive connections. A call never waits longer than what
+ * is left of its context's deadline, and tells the service what is left. GET alone is repeated, at most twice, with full
+ * jitter, after a failed connection, 502, or 503 without Retry-After.
+ *
+ * Rejects with AppError: what the service answered by its code; UNAVAILABLE when it cannot be reached; BAD_GATEWAY when
+ * it answered wrongly; DEADLINE_EXCEEDED.
+ */
+export function createClient<const T extends Routes>(routes: T, options: ClientOptions): Client<T> {
+  const {
+    service,
+    maxConcurrent = 256,
+    maxReplyBytes = 1024 * 1024,
+    random = Math.random,
+  } = options
+  const base = new URL(options.baseUrl)
+  const basePath = base.pathname.replace(/\/$/, '')
+  const agent = new Agent({
+    connections: options.maxConnections ?? 32,
+    pipelining: 1,
+    keepAliveTimeout: 10_000,
+    connect: { timeout: 2_000 },
+    maxResponseSize: maxReplyBytes,
+    // The deadline bounds both.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  })
+  let underWay = 0
+
+  async function call(
+    contract: RouteContract,
+    input: LooseInput = {},
+    callOptions: CallOptions = {},
+  ) {
+    if (underWay >= maxConcurrent) {
+      throw new AppError('UNAVAILABLE', `The ${service} service is busy; try again shortly.`, {
+        cause: new Error(`${underWay} calls to ${service} are under way`),
+        retryAfterSeconds: 1,
+      })
+    }
+    const bound = boundOf(service, contract, callOptions)
+    underWay++
+    try {
+      return await callWithRetries(contract, input, callOptions, bound)
+    } finally {
+      underWay--
+      bound.release()
+    }
+  }
+
+  async function callWithRetries(
+    contract: RouteContract,
+    input: LooseInput,
+    { context, token }: CallOptions,
+    bound: Bound,
+  ): Promise<unknown> {
+    const path = `${basePath}${pathOf(contract, input)}`
+    const body = input.body === undefined ? null : JSON.stringify(input.body)
+    for (let retries = 0; ; retries++) {
+      const remainingMs = bound.remainingMs()
+      if (remainingMs < minAttemptMs) throw bound.error(undefined)
+      const outcome = await callOnce(contract, {
+        origin: base.origin,
+        path,
+        method: contract.method,
+        headers: headersOf({ context, token, remainingMs, hasBody: body !== null }),
+        body,
+        signal: bound.signal,
+      })
+      if (!('error' in outcome)) return outcome.value
+      if (bound.signal.aborted) throw bound.error(outcome.error)
+      const waitMs = random() * retryBaseMs * 2 ** (retries + 1)
+      const mayRetry = contract.method === 'GET' && retries < maxRetries && outcome.isPassing
+      if (!mayRetry || waitMs + minAttemptMs >= bound.remainingMs()) throw outcome.error
+      await bound.wait(waitMs)
+    }
+  }
+
+  async function callOnce(
+    contract: RouteContract,
+    request: Dispatcher.RequestOptions,
+  ): Promise<Outcome> {
+    let reply: RawReply
+    try {
+      const { statusCode, headers, body } = await agent.request(request)
+      reply = {
+        status: statusCode,
+        contentType: String(headers['content-type'] ?? ''),
+        retryAfter: headers['retry-after']?.toString(),
+        text: await body.text(),
+      }
+    } catch (cause) {
+      const code = codeOf(cause)
+      return {
+        error: failureOf(service, contract, code, cause),
+        isPassing: connectionFailures.has(code),
+      }
+    }
+    try {
+      return { value: readReply(service, contract, reply) }
+    } catch (error) {
+      const { status, retryAfter } = reply
+      // Who says when to come back does not want to be asked before.
+      return { error, isPassing: (status === 502 || status === 503) && retryAfter === undefined }
+    }
+  }
+
+  const calls = Object.entries(routes).map(([name, contract]) => [
+    name,
+    (input?: LooseInput, callOptions?: CallOptions) => call(contract, input, callOptions),
+  ])
+  return { ...Object.fromEntries(calls), close: () => agent.close() } as Client<T>
+}
+
+/** What one attempt came to; `isPassing` where another, moments later and perhaps by another process, may do better. */
+type Outcome =
+  | { readonly value: unknown }
+  | { readonly error: unknown; readonly isPassing: boolean }
+
+function failureOf(
+  service: string,
+  contract: RouteContract,
+  code: string,
+  cause: unknown,
+): AppError {
+  if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
+    return wrongReply(service, contract, 'the reply is too large')
+  }
+  if (code.startsWith('HPE_')) return wrongReply(service, contract, `it is not HTTP (${code})`)
+  return new AppError('UNAVAILABLE', `The ${service} service cannot be reached at the moment.`, {
+    cause,
+  })
+}
+
+function codeOf(error: unknown): string {
+  const { code } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown }
+  return typeof code === 'string' ? code : ''
+}

@@ -1,0 +1,105 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
+import { Type } from 'typebox'
+import type { RouteContract, RouteReply, RouteRequest } from '@wattle/contracts'
+import { describeRoute } from './openapi.ts'
+import { guard, type PrincipalOf } from './principal.ts'
+import { schemaNode, type SchemaNode } from './schema-node.ts'
+
+/** What a handler gets: the input by the contract, who asks, and Fastify's own objects for what is rare. */
+export type RouteCall<R extends RouteContract> = RouteRequest<R> & {
+  readonly user: PrincipalOf<R['auth']>
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+}
+
+export type RouteHandler<R extends RouteContract> = (
+  call: RouteCall<R>,
+) => Promise<RouteReply<R>> | RouteReply<R>
+
+export type AddRouteOptions = Pick<
+  RouteShorthandOptions,
+  'bodyLimit' | 'preHandler' | 'onRequest' | 'config'
+> & {
+  /** Put before the path of the contract, such as `/api`. */
+  readonly prefix?: string
+}
+
+const nothing = Type.Object({}, { additionalProperties: false })
+
+/**
+ * Registers the route of a contract. Input is validated and unknown fields are refused; the answer is written by its
+ * schema, so fields that the contract does not name never leave. The status is the contract's first, unless the handler
+ * sets another with `reply.code`.
+ *
+ * Throws at start when the contract leaves an object open, or needs an `authenticate` that the service has not got.
+ */
+export function addRoute<const R extends RouteContract>(
+  app: FastifyInstance,
+  contract: R,
+  handler: RouteHandler<R>,
+  options: AddRouteOptions = {},
+): void {
+  const { prefix = '', config, onRequest, ...routeOptions } = options
+  const { authenticate, name: tag } = app.service
+  for (const part of ['query', 'body'] as const) {
+    const schema = contract[part]
+    if (schema !== undefined) assertClosed(schemaNode(schema), `${contract.name}: ${part}`)
+  }
+  if (contract.auth !== 'public' && authenticate === undefined) {
+    throw new Error(`${contract.name}: the route is not public; give createService an authenticate`)
+  }
+  const guards =
+    contract.auth === 'public' || authenticate === undefined
+      ? []
+      : [guard(contract.auth, authenticate)]
+  const [status = 200] = Object.keys(contract.replies).map(Number)
+
+  app.route({
+    ...routeOptions,
+    method: contract.method,
+    url: `${prefix}${contract.path}`,
+    onRequest: [...guards, ...[onRequest ?? []].flat()],
+    config: {
+      ...config,
+      contract,
+      ...(contract.deadlineMs === undefined ? {} : { deadlineMs: contract.deadlineMs }),
+    },
+    schema: {
+      ...describeRoute(contract, tag),
+      querystring: contract.query ?? nothing,
+      ...(contract.params === undefined ? {} : { params: contract.params }),
+      ...(contract.body === undefined ? {} : { body: contract.body }),
+      response: contract.replies,
+    },
+    handler: async (request, reply) => {
+      reply.code(status)
+      const { params, query, body, principal: user } = request
+      // Validated by the contract's schemas before it gets here, which the types cannot see.
+      const call: unknown = { params, query, body, user, request, reply }
+      let result: unknown
+      try {
+        result = await handler(call as RouteCall<R>)
+      } catch (error) {
+        // The deadline has answered already; what comes after it is of no interest to anyone.
+        if (reply.sent) return undefined
+        throw error
+      }
+      if (reply.sent || result === reply) return undefined
+      if (result === undefined) return reply.send()
+      return result
+    },
+  })
+}
+
+/** Objects in input must refuse unknown fields: a misspelt field would otherwise be ignored in silence. */
+function assertClosed(node: SchemaNode, place: string): void {
+  if (node.properties !== undefined && node.additionalProperties === undefined) {
+    throw new Error(
+      `${place} must say additionalProperties: false, so that unknown fields are refused`,
+    )
+  }
+  for (const [name, child] of Object.entries(node.properties ?? {}))
+    assertClosed(child, `${place}.${name}`)
+  if (node.items !== undefined) assertClosed(node.items, `${place}[]`)
+  for (const branch of node.anyOf ?? []) assertClosed(branch, place)
+}

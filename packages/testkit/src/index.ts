@@ -1,0 +1,8 @@
+export { eventually } from './eventually.ts'
+export type { EventuallyOptions } from './eventually.ts'
+export { fakeClock } from './clock.ts'
+export type { FakeClock } from './clock.ts'
+export { startRedis } from './redis.ts'
+export type { StartTestRedisOptions, TestRedis } from './redis.ts'
+export { startDatabase } from './database.ts'
+export type { Migrate, StartTestDatabaseOptions, TestDatabase } from './database.ts'
