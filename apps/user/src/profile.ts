@@ -31,7 +31,7 @@ export function addProfileRoutes(app: FastifyInstance, deps: PersonDeps): void {
     if (changed === undefined) {
       return versionConflict(await readProfile(queries, user.userId))
     }
-    await cache.invalidate([plan.profile.ref(user.userId)])
+    
     return changed
   })
 }

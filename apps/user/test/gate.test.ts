@@ -5,13 +5,18 @@ import { createGate } from '../src/gate.ts'
 const isTurnedAway = (error: unknown) =>
   error instanceof AppError && error.code === 'TOO_MANY_REQUESTS' && error.retryAfterSeconds === 2
 
+const failing = () => Promise.reject(new Error('failed'))
+
 /** A task that runs until the test ends it. */
 function held() {
   const { promise, resolve } = Promise.withResolvers<void>()
-  const task = { running: false, end: resolve, work: () => Promise.resolve() as Promise<void> }
-  task.work = () => {
-    task.running = true
-    return promise
+  const task = {
+    running: false,
+    end: resolve,
+    work: (): Promise<void> => {
+      task.running = true
+      return promise
+    },
   }
   return task
 }
@@ -70,7 +75,6 @@ describe('T7 bounded concurrency', () => {
 
   test('a failing task frees its place', async () => {
     const gate = createGate({ concurrency: 1, maxWaiting: 5 })
-    const failing = () => Promise.reject(new Error('failed'))
     const outcomes = await Promise.allSettled([1, 2, 3].map(() => gate.run(failing)))
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
     expect(await gate.run(() => Promise.resolve('free'))).toBe('free')

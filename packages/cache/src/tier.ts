@@ -164,7 +164,8 @@ export function createTier({
 
 export type Tier = ReturnType<typeof createTier>
 
-const leaseOf = (entry: string) => `${entry}:lease`
+/** No part of a key is ever written as `~lease`, so this is nobody's entry. */
+const leaseOf = (entry: string) => `${entry}:~lease`
 
 async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined

@@ -3,8 +3,10 @@ import { tag } from '../src/index.ts'
 import { held, test } from './setup.ts'
 
 describe('C15 no stale fill', () => {
-  test('a fill whose load began before the invalidation of its key is refused', async ({ open }) => {
-    const { cache } = open()
+  test('a fill whose load began before the invalidation of its key is refused', async ({
+    open,
+  }) => {
+    const { cache } = await open()
     const load = held<string>()
     const plan = cache.define({ word: { load: load.call, key: (id: string) => [id], ttl: '1m' } })
 
@@ -20,8 +22,10 @@ describe('C15 no stale fill', () => {
     expect(await plan.word.read('a')).toMatchObject({ value: 'new', status: 'hit' })
   })
 
-  test('a fill whose load began before the invalidation of its tag is never seen', async ({ open }) => {
-    const { cache } = open()
+  test('a fill whose load began before the invalidation of its tag is never seen', async ({
+    open,
+  }) => {
+    const { cache } = await open()
     const load = held<string>()
     const plan = cache.define({
       word: { load: load.call, key: (id: string) => [id], ttl: '1m', tags: (id) => [`of:${id}`] },
@@ -39,7 +43,7 @@ describe('C15 no stale fill', () => {
   })
 
   test('another process cannot store the old value either', async ({ open }) => {
-    const [one, two] = [open(), open()]
+    const [one, two] = [await open(), await open()]
     const load = held<string>()
     const plan = { word: { load: load.call, key: (id: string) => [id], ttl: '1m' } } as const
     const [here, there] = [one.cache.define(plan), two.cache.define(plan)]
@@ -55,8 +59,10 @@ describe('C15 no stale fill', () => {
     expect(await after).toMatchObject({ value: 'new', status: 'miss' })
   })
 
-  test('who asks after the invalidation does not join a load that began before it', async ({ open }) => {
-    const { cache } = open()
+  test('who asks after the invalidation does not join a load that began before it', async ({
+    open,
+  }) => {
+    const { cache } = await open()
     const load = held<string>()
     const plan = cache.define({ word: { load: load.call, key: (id: string) => [id], ttl: '1m' } })
 

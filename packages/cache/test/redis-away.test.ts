@@ -17,7 +17,7 @@ describe('C23 Redis slow or gone', () => {
     open,
     server,
   }) => {
-    const { cache } = open()
+    const { cache } = await open()
     const plan = cache.define({
       thing: { load: async (id: string) => id, key: (id) => [id], ttl: '1m' },
     })
@@ -42,11 +42,16 @@ describe('C23 Redis slow or gone', () => {
     open,
     server,
   }) => {
-    const { cache } = open()
+    const { cache } = await open()
     let word = 'old'
     const plan = cache.define({
       byKey: { load: async (_id: string) => word, key: (id) => [id], ttl: '1m' },
-      byTag: { load: async (_id: string) => word, key: (id) => [id], ttl: '1m', tags: () => ['all'] },
+      byTag: {
+        load: async (_id: string) => word,
+        key: (id) => [id],
+        ttl: '1m',
+        tags: () => ['all'],
+      },
     })
     await plan.byKey.get('x')
     await plan.byTag.get('x')
@@ -65,7 +70,7 @@ describe('C23 Redis slow or gone', () => {
   })
 
   test('killed and started again: entries of before are not believed', async ({ open, server }) => {
-    const { cache, raw } = open()
+    const { cache, raw } = await open()
     let word = 'old'
     const plan = cache.define({
       thing: { load: async (_id: string) => word, key: (id) => [id], ttl: '1m' },

@@ -1,4 +1,4 @@
-import { connectRedis, keySpace, type RedisConnection } from '@wattle/redis'
+import { connectRedis, keySpace } from '@wattle/redis'
 import { startRedis, type TestRedis } from '@wattle/testkit'
 import { Redis } from 'ioredis'
 import { Registry } from 'prom-client'
@@ -11,7 +11,7 @@ let namespaces = 0
 /** A cache as one process has it; caches opened in one test share a namespace that no other test uses. */
 export const test = base.extend<{
   server: TestRedis
-  open: (options?: Partial<CacheOptions>) => ReturnType<typeof openCache>
+  open: (options?: Partial<CacheOptions>) => Promise<ReturnType<typeof openCache>>
   openAt: (url: string) => ReturnType<typeof openCache>
 }>({
   server: [
@@ -24,13 +24,12 @@ export const test = base.extend<{
   open: async ({ server }, use) => {
     const opened: ReturnType<typeof openCache>[] = []
     const service = `service${++namespaces}`
-    const redis: RedisConnection[] = []
-    await use((options) => {
+    await use(async (options) => {
       const one = openCache(server.url, service, options)
       opened.push(one)
+      await one.redis.whenReady(5_000)
       return one
     })
-    void redis
     await Promise.all(opened.map((one) => one.close()))
   },
   openAt: async ({}, use) => {
@@ -49,7 +48,7 @@ function openCache(url: string, service: string, options: Partial<CacheOptions> 
   const raw = new Redis(url, { lazyConnect: true })
   raw.on('error', () => {})
   const registry = new Registry()
-  const keys = keySpace({ environment: 'test', service })
+  const keys = keySpace({ environment: 'test', service, personalSecret: 'x'.repeat(32) })
   const cache = createCache({ redis, keys, registry, log, ...options })
   return {
     cache,

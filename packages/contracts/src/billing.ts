@@ -5,7 +5,12 @@ import { defineRoute } from './route.ts'
 
 const closed = { additionalProperties: false }
 const Timestamp = Type.String({ format: 'date-time' })
-const Day = Type.String({ format: 'date', description: 'YYYY-MM-DD' })
+/** Years of four digits that PostgreSQL takes too: it knows no year 0. */
+const Day = Type.String({
+  format: 'date',
+  pattern: '^[1-9][0-9]{3}-',
+  description: 'YYYY-MM-DD',
+})
 
 export const Utility = Type.Enum(['electricity', 'water', 'gas', 'internet'])
 export type Utility = Static<typeof Utility>

@@ -14,6 +14,13 @@ const Name = Type.String({
   minLength: 1,
   maxLength: 100,
   pattern: '^(?=.*\\S)[^\\u0000-\\u001f\\u007f]+$',
+  description: 'Not blank, without control characters',
+})
+/** A version fits PostgreSQL's int4. */
+const Version = Type.Integer({
+  minimum: 1,
+  maximum: 2_147_483_647,
+  description: 'Grows with each change',
 })
 const Timestamp = Type.String({ format: 'date-time' })
 
@@ -25,7 +32,7 @@ export const Profile = Type.Object({
   email: Email,
   name: Name,
   phone: Type.Union([Type.String(), Type.Null()]),
-  version: Type.Integer({ minimum: 1, description: 'Grows with each change' }),
+  version: Version,
   createdAt: Timestamp,
   updatedAt: Timestamp,
 })
@@ -41,7 +48,7 @@ export const Preferences = Type.Object({
     maximum: 30,
     description: 'Days before the due date; 0 means never',
   }),
-  version: Type.Integer({ minimum: 1 }),
+  version: Version,
   updatedAt: Timestamp,
 })
 export type Preferences = Static<typeof Preferences>
@@ -113,7 +120,7 @@ export const userRoutes = {
         phone: Type.Optional(Type.Union([Phone, Type.Null()])),
         version: Type.Optional(
           Type.Integer({
-            minimum: 1,
+            ...Version,
             description: 'Refuse the change when the profile has another version',
           }),
         ),
@@ -143,7 +150,7 @@ export const userRoutes = {
         emailNotifications: Type.Optional(Type.Boolean()),
         smsNotifications: Type.Optional(Type.Boolean()),
         dueReminderDays: Type.Optional(Type.Integer({ minimum: 0, maximum: 30 })),
-        version: Type.Optional(Type.Integer({ minimum: 1 })),
+        version: Type.Optional(Version),
       },
       { ...closed, minProperties: 1 },
     ),

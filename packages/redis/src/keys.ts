@@ -4,6 +4,8 @@ export { personal, type KeyPart, type Personal } from './key-part.ts'
 
 /** Builds the names of everything that one service of one environment keeps in Redis. */
 export interface KeySpace {
+  readonly environment: string
+  readonly service: string
   /** `development:billing:`. What the service's Redis user may reach begins with it. */
   readonly prefix: string
   /**
@@ -69,6 +71,8 @@ export function keySpace({
   }
 
   return {
+    environment,
+    service,
     prefix,
     // Without parts there is a mark in their place, so that the pattern of a kind finds it too.
     key: (kind, ...parts) => (parts.length === 0 ? `${beginning(kind)}:~` : build(kind, parts)),

@@ -1,4 +1,3 @@
-import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import {
   AppError,
@@ -7,6 +6,7 @@ import {
   type ErrorCode,
   type RouteContract,
 } from '@wattle/contracts'
+import { schemaFaults } from './schema-faults.ts'
 
 export type RawReply = {
   readonly status: number
@@ -15,13 +15,7 @@ export type RawReply = {
   readonly text: string
 }
 
-type Check = {
-  Check(value: unknown): boolean
-  Errors(value: unknown): readonly { instancePath: string; message: string }[]
-}
-
 const isProblem = Compile(ProblemDocument)
-const checks = new WeakMap<TSchema, Check>()
 
 /**
  * The body of a successful reply, checked against the contract. Problem documents become the AppError that the service
@@ -32,18 +26,9 @@ export function readReply(service: string, contract: RouteContract, reply: RawRe
   if (schema === undefined) throw errorOf(service, contract, reply)
   if (reply.status === 204) return undefined
   const value = parseJson(service, contract, reply)
-  const check = checkOf(schema)
-  if (check.Check(value)) return value
-  // Paths and messages name fields, never their values.
-  const faults = check
-    .Errors(value)
-    .slice(0, 5)
-    .map((error) => `${error.instancePath || '/'} ${error.message}`)
-  throw wrongReply(
-    service,
-    contract,
-    `the body of ${reply.status} does not fit: ${faults.join('; ')}`,
-  )
+  const faults = schemaFaults(schema, value)
+  if (faults === undefined) return value
+  throw wrongReply(service, contract, `the body of ${reply.status} does not fit: ${faults}`)
 }
 
 function errorOf(service: string, contract: RouteContract, reply: RawReply): AppError {
@@ -98,10 +83,4 @@ export function wrongReply(service: string, contract: RouteContract, reason: str
 
 function isKnownCode(code: string): code is ErrorCode {
   return Object.hasOwn(errorCodes, code)
-}
-
-function checkOf(schema: TSchema): Check {
-  let check = checks.get(schema)
-  if (check === undefined) checks.set(schema, (check = Compile(schema)))
-  return check
 }

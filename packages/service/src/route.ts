@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import type { RouteContract, RouteReply, RouteRequest } from '@wattle/contracts'
 import { describeRoute } from './openapi.ts'
 import { guard, type PrincipalOf } from './principal.ts'
+import { schemaFaults } from './schema-faults.ts'
 import { schemaNode, type SchemaNode } from './schema-node.ts'
 
 /** What a handler gets: the input by the contract, who asks, and Fastify's own objects for what is rare. */
@@ -31,6 +32,8 @@ const nothing = Type.Object({}, { additionalProperties: false })
  * schema, so fields that the contract does not name never leave. The status is the contract's first, unless the handler
  * sets another with `reply.code`.
  *
+ * Outside production a reply that does not fit its schema is an error.
+ *
  * Throws at start when the contract leaves an object open, or needs an `authenticate` that the service has not got.
  */
 export function addRoute<const R extends RouteContract>(
@@ -40,7 +43,8 @@ export function addRoute<const R extends RouteContract>(
   options: AddRouteOptions = {},
 ): void {
   const { prefix = '', config, onRequest, ...routeOptions } = options
-  const { authenticate, name: tag } = app.service
+  const { authenticate, name: tag, config: serviceConfig } = app.service
+  const checksReplies = serviceConfig.WATTLE_ENV !== 'production'
   for (const part of ['query', 'body'] as const) {
     const schema = contract[part]
     if (schema !== undefined) assertClosed(schemaNode(schema), `${contract.name}: ${part}`)
@@ -86,9 +90,18 @@ export function addRoute<const R extends RouteContract>(
       }
       if (reply.sent || result === reply) return undefined
       if (result === undefined) return reply.send()
+      if (checksReplies) assertFits(contract, reply.statusCode, result)
       return result
     },
   })
+}
+
+/** The serializer would write a missing amount as 0: outside production such a reply is an error that tests find. */
+function assertFits(contract: RouteContract, status: number, reply: unknown): void {
+  const schema = contract.replies[status]
+  const faults = schema === undefined ? 'no schema' : schemaFaults(schema, reply)
+  if (faults === undefined) return
+  throw new Error(`${contract.name}: the reply ${status} does not fit its contract: ${faults}`)
 }
 
 /** Objects in input must refuse unknown fields: a misspelt field would otherwise be ignored in silence. */

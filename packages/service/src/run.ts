@@ -79,8 +79,17 @@ export async function drain(app: FastifyInstance): Promise<boolean> {
     app.log.warn({ drainMs: WATTLE_DRAIN_MS }, 'requests in flight are cut off')
     app.server.closeAllConnections()
   }, WATTLE_DRAIN_MS)
-  await app.close()
-  clearTimeout(cut)
+  // A connection whose last answer left before it could say `Connection: close` idles on, and would hold up the end.
+  const sweep = setInterval(() => app.server.closeIdleConnections(), 50)
+  try {
+    await within(WATTLE_DRAIN_MS + closeTimeoutMs, () => app.close())
+  } catch (error) {
+    isCut = true
+    app.log.warn({ err: error }, 'the app could not be closed')
+  } finally {
+    clearTimeout(cut)
+    clearInterval(sweep)
+  }
   return !isCut
 }
 

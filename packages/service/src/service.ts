@@ -1,11 +1,6 @@
-import type { Socket } from 'node:net'
-import fastifyHelmet from '@fastify/helmet'
 import fastifySwagger from '@fastify/swagger'
-import fastifyUnderPressure from '@fastify/under-pressure'
 import Fastify, { LogController, type FastifyInstance } from 'fastify'
 import type { Registry } from 'prom-client'
-import { AppError, newId } from '@wattle/contracts'
-import { trackMethods } from './allowed-methods.ts'
 import type { BaseConfig } from './base-config.ts'
 import { createHttpMetrics, createRegistry } from './http-metrics.ts'
 import { parseJsonBodies } from './json-body.ts'
@@ -13,10 +8,14 @@ import { createLogger, type Logger } from './log.ts'
 import { openApiOptions } from './openapi.ts'
 import { addOperatingRoutes } from './operating-routes.ts'
 import type { Authenticate } from './principal.ts'
-import { connectionError, rawProblem, sendProblem, toAppError } from './problem.ts'
+import { sendProblem, toAppError } from './problem.ts'
+import { protect } from './protection.ts'
 import type { ReadinessCheck } from './readiness.ts'
 import { traceBindings, trackRequests } from './request-context.ts'
+import { logRequest } from './request-line.ts'
 import { requestIdOf } from './trace.ts'
+import { answerUnknownAddresses } from './unknown-address.ts'
+import { refuseExpectation, refuseUnreadable } from './unreadable-request.ts'
 import { validatorCompiler } from './validation.ts'
 
 declare module 'fastify' {
@@ -82,12 +81,23 @@ export async function createService(options: ServiceOptions): Promise<FastifyIns
     // A whole request has to arrive within these; answers are bounded by the deadline.
     requestTimeout: 30_000,
     keepAliveTimeout: 65_000,
-    http: { maxHeaderSize: maxHeaderBytes, headersTimeout: 15_000 },
+    http: {
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: 15_000,
+      connectionsCheckingInterval: 5_000,
+      // Refused in protection.ts instead, with a problem document.
+      requireHostHeader: false,
+    },
     return503OnClosing: false,
     routerOptions: { maxParamLength },
-    clientErrorHandler: (error, socket) => refuse(error, socket),
-    frameworkErrors: (error, _request, reply) => {
-      void sendProblem(reply, toAppError(error, { bodyLimit }))
+    clientErrorHandler: refuseUnreadable(maxHeaderBytes, (requestId, status, reason) => {
+      log.info({ requestId, status, reason }, 'unreadable request')
+      observe('unknown', 'unreadable', status, 0)
+    }),
+    frameworkErrors: (error, request, reply) => {
+      const refusal = toAppError(error, { bodyLimit })
+      observe(request.method, 'unmatched', refusal.status, reply.elapsedTime)
+      void sendProblem(reply.header('x-request-id', request.id), refusal)
     },
   }) as unknown as FastifyInstance
 
@@ -104,73 +114,25 @@ export async function createService(options: ServiceOptions): Promise<FastifyIns
   parseJsonBodies(app)
 
   trackRequests(app, (request, reply, status) => {
-    const { config: routeConfig, url: route = 'unmatched' } = request.routeOptions
-    const elapsedMs = reply.elapsedTime
-    observe(request.method, route, status, elapsedMs)
-    const fields = {
-      method: request.method,
-      route,
-      status,
-      durationMs: Math.round(elapsedMs * 10) / 10,
-      ...(request.principal === undefined
-        ? {}
-        : { userId: request.principal.userId, callingService: request.principal.service }),
-      ...(status >= 500 && request.failure !== undefined ? { err: request.failure } : {}),
-    }
-    if (status >= 500) request.log.error(fields, 'request failed')
-    else if (routeConfig.quiet === true) request.log.debug(fields, 'request')
-    else request.log.info(fields, 'request')
-  })
-
-  app.addHook('onRequest', (request, reply, done) => {
-    if (context.draining) reply.header('connection', 'close')
-    if (request.raw.url !== undefined && request.raw.url.length > maxUrlLength) {
-      done(new AppError('URI_TOO_LONG', `The address may have at most ${maxUrlLength} characters.`))
-    } else done()
+    const { url: route = 'unmatched' } = request.routeOptions
+    observe(request.method, route, status, reply.elapsedTime)
+    logRequest(request, reply, status)
   })
   app.addHook('onSend', (_request, reply, payload, done) => {
+    if (context.draining) reply.header('connection', 'close')
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     done(null, payload)
   })
-
   app.setErrorHandler((thrown, request, reply) => {
     request.failure = thrown
     return sendProblem(reply, toAppError(thrown, { bodyLimit: request.routeOptions.bodyLimit }))
   })
+  answerUnknownAddresses(app)
+  app.server.on('checkExpectation', refuseExpectation)
 
-  const methodsOf = trackMethods(app)
-  app.setNotFoundHandler((request, reply) => {
-    const allowed = methodsOf(request.url.split('?', 1)[0] ?? '')
-    if (allowed.length === 0) {
-      return sendProblem(reply, new AppError('NOT_FOUND', 'There is nothing at this address.'))
-    }
-    reply.header('allow', allowed.join(', '))
-    if (request.method === 'OPTIONS') return reply.code(204).send()
-    const message = `This address takes ${allowed.join(', ')}.`
-    return sendProblem(reply, new AppError('METHOD_NOT_ALLOWED', message))
-  })
-
-  await app.register(fastifyHelmet, {
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
-    },
-    strictTransportSecurity: config.WATTLE_ENV === 'production',
-    crossOriginEmbedderPolicy: false,
-    originAgentCluster: false,
-    xDownloadOptions: false,
-    xXssProtection: false,
-  })
-  await app.register(fastifyUnderPressure, {
-    maxEventLoopDelay: options.maxEventLoopDelayMs ?? 1_000,
-    retryAfter: 2,
-    // Probes and scrapes are answered under any load: they tell what is going on.
-    pressureHandler: (request) => {
-      if (request.routeOptions.config.quiet === true) return undefined
-      throw new AppError('UNAVAILABLE', 'Too busy at the moment; try again shortly.', {
-        retryAfterSeconds: 2,
-      })
-    },
+  await protect(app, {
+    isProduction: config.WATTLE_ENV === 'production',
+    maxEventLoopDelayMs: options.maxEventLoopDelayMs ?? 1_000,
   })
   await app.register(fastifySwagger, openApiOptions(options))
   addOperatingRoutes(app, options.checks ?? {})

@@ -1,6 +1,8 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { AppError, newId } from '@wattle/contracts'
-import { rawProblem } from './problem.ts'
+import { problemDocument, problemType, rawProblem } from './problem.ts'
+import { requestIdOf } from './trace.ts'
 
 type ParserError = Error & { readonly code?: string }
 
@@ -27,6 +29,19 @@ export function refuseUnreadable(
     socket.resume()
     setTimeout(() => socket.destroy(), lingerMs).unref()
   }
+}
+
+/** Node would answer 417 without a body to an `Expect` other than `100-continue`. */
+export function refuseExpectation(request: IncomingMessage, response: ServerResponse): void {
+  const refusal = new AppError('BAD_REQUEST', 'The Expect header may only be 100-continue.')
+  const requestId = requestIdOf(request)
+  response.writeHead(refusal.status, {
+    'content-type': problemType,
+    'cache-control': 'no-store',
+    connection: 'close',
+    'x-request-id': requestId,
+  })
+  response.end(JSON.stringify(problemDocument(refusal, requestId)))
 }
 
 function refusalOf(code: string | undefined, maxHeaderBytes: number): AppError {

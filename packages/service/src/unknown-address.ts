@@ -1,7 +1,22 @@
 import type { FastifyInstance } from 'fastify'
+import { AppError } from '@wattle/contracts'
+import { sendProblem } from './problem.ts'
 
-/** Remembers the routes of an app, to tell a wrong method (405 with `Allow`) from an unknown address (404). */
-export function trackMethods(app: FastifyInstance): (path: string) => readonly string[] {
+/** Answers what no route takes: 405 with `Allow` for a wrong method, 204 for OPTIONS, else 404. */
+export function answerUnknownAddresses(app: FastifyInstance): void {
+  const methodsOf = trackMethods(app)
+  app.setNotFoundHandler((request, reply) => {
+    const allowed = methodsOf(request.url.split('?', 1)[0] ?? '').join(', ')
+    if (allowed === '') {
+      return sendProblem(reply, new AppError('NOT_FOUND', 'There is nothing at this address.'))
+    }
+    reply.header('allow', allowed)
+    if (request.method === 'OPTIONS') return reply.code(204).send()
+    return sendProblem(reply, new AppError('METHOD_NOT_ALLOWED', `This address takes ${allowed}.`))
+  })
+}
+
+function trackMethods(app: FastifyInstance): (path: string) => readonly string[] {
   const routes = new Map<string, { pattern: RegExp; methods: Set<string> }>()
   app.addHook('onRoute', ({ method, url }) => {
     let route = routes.get(url)

@@ -1,0 +1,45 @@
+import { generateSigningKey } from '@wattle/identity'
+import { describe, expect, test } from 'vitest'
+import { readConfig } from '../src/config.ts'
+
+const good = {
+  WATTLE_ENV: 'test',
+  WATTLE_SERVICE_PORT: '3001',
+  DATABASE_URL_USER: 'postgresql://user:secret-word@localhost/user',
+  WATTLE_REDIS_CACHE_URL: 'redis+sentinel://user:secret-word@localhost:26380/cache',
+  WATTLE_INTERNAL_JWKS_URL: 'http://localhost:3000/.well-known/jwks.json',
+  WATTLE_ACCESS_SIGNING_KEY: generateSigningKey(),
+}
+
+describe('R3 the configuration of the user service', () => {
+  test('that is right is taken', () => {
+    expect(readConfig(good)).toMatchObject({ WATTLE_SERVICE_PORT: 3001 })
+  })
+
+  test.each(Object.keys(good))('without %s stops with one sentence that names it', (name) => {
+    const { [name as keyof typeof good]: _, ...rest } = good
+    expect(() => readConfig(rest)).toThrow(new RegExp(`^${name} [^\\n]+$`))
+  })
+
+  test.each([
+    ['WATTLE_SERVICE_PORT', '70000'],
+    ['WATTLE_ENV', 'prod'],
+    ['DATABASE_URL_USER', 'mysql://user:secret-word@localhost/user'],
+    ['WATTLE_REDIS_CACHE_URL', 'redis+sentinel://user:secret-word@localhost'],
+    ['WATTLE_INTERNAL_JWKS_URL', 'localhost:3000'],
+    ['WATTLE_ACCESS_SIGNING_KEY', 'secret-word'],
+    [
+      'WATTLE_ACCESS_SIGNING_KEY',
+      good.WATTLE_ACCESS_SIGNING_KEY.replace(/\n.{20}/, '\nsecret-word'),
+    ],
+  ])('with %s=%s stops with one sentence that names it and tells no secret', (name, value) => {
+    let sentence = ''
+    try {
+      readConfig({ ...good, [name]: value })
+    } catch (error) {
+      sentence = (error as Error).message
+    }
+    expect(sentence).toMatch(new RegExp(`^${name} [^\\n]+$`))
+    expect(sentence).not.toMatch(/secret-word|MC4CAQ/)
+  })
+})
