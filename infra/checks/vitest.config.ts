@@ -17,6 +17,7 @@ const projects = ['packages', 'apps', 'infra'].flatMap((group) =>
 export default defineConfig({
   root,
   test: {
+    globalSetup: [`${root}packages/testkit/src/vitest-setup.ts`],
     projects,
     pool: 'forks',
     maxWorkers: 2,

@@ -25,7 +25,7 @@ create table utility_accounts (
   created_at timestamptz not null default now(),
   constraint account_linked_once unique (provider_id, customer_number),
   -- lets a bill refer to the account together with the person
-  unique (user_id, provider_id, customer_number)
+  constraint account_of_person unique (user_id, provider_id, customer_number)
 );
 
 create type bill_lifecycle as enum ('draft', 'issued', 'void');

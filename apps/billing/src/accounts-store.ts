@@ -1,5 +1,5 @@
 import { AppError, newId, type Id, type UtilityAccount } from '@wattle/contracts'
-import { isUniqueViolation, type Database } from '@wattle/database'
+import { isCheckViolation, isUniqueViolation, type Database } from '@wattle/database'
 import type { Transaction } from 'kysely'
 import type { BillerBill } from './biller.ts'
 import type { Currency, DB } from './schema.ts'
@@ -36,7 +36,8 @@ export function accountsStore(database: Pick<Database<DB>, 'kysely' | 'within'>)
     /**
      * Links an account to a person and stores its bills, both or neither.
      *
-     * @throws AppError ACCOUNT_LINKED when anyone has linked it; it does not say who.
+     * @throws AppError ACCOUNT_LINKED when anyone has linked it; it does not say who. BAD_GATEWAY when a bill breaks
+     * the rules of bills.
      */
     async link(account: NewAccount, now: Date, signal: AbortSignal): Promise<UtilityAccount> {
       const { userId, providerId, customerNumber } = account
@@ -56,8 +57,15 @@ export function accountsStore(database: Pick<Database<DB>, 'kysely' | 'within'>)
           await importBills(trx, account)
         })
       } catch (error) {
-        if (!isUniqueViolation(error, 'account_linked_once')) throw error
-        throw new AppError('ACCOUNT_LINKED', 'This account is linked already.', { cause: error })
+        if (isLinkedAlready(error)) {
+          throw new AppError('ACCOUNT_LINKED', 'This account is linked already.', { cause: error })
+        }
+        if (isCheckViolation(error)) {
+          throw new AppError('BAD_GATEWAY', 'The provider sent a bill that cannot be right.', {
+            cause: error,
+          })
+        }
+        throw error
       }
       return { id, providerId, customerNumber, createdAt: now.toISOString() }
     },
@@ -103,4 +111,11 @@ export async function importBills(trx: Transaction<DB>, account: NewAccount): Pr
     )
   if (lines.length > 0) await trx.insertInto('bill_lines').values(lines).execute()
   return added.length
+}
+
+/** Both constraints refuse a second link; which of them is reported when two link at once is up to PostgreSQL. */
+function isLinkedAlready(error: unknown): boolean {
+  return (
+    isUniqueViolation(error, 'account_linked_once') || isUniqueViolation(error, 'account_of_person')
+  )
 }

@@ -1,9 +1,8 @@
 import type { Cache } from '@wattle/cache'
 import type { Database } from '@wattle/database'
 import type { RedisConnection } from '@wattle/redis'
-import { createService, type Authenticate, type BaseConfig, type Logger } from '@wattle/service'
+import { createService, type ServiceOptions } from '@wattle/service'
 import type { FastifyInstance } from 'fastify'
-import type { Registry } from 'prom-client'
 import { addAccountRoutes } from './accounts.ts'
 import { accountsStore } from './accounts-store.ts'
 import type { Biller } from './biller.ts'
@@ -12,16 +11,12 @@ import { billsStore } from './bills-store.ts'
 import { billingCache } from './cache.ts'
 import type { DB } from './schema.ts'
 
-export type BillingDeps = {
-  config: BaseConfig
-  database: Database<DB>
-  redis: Pick<RedisConnection, 'ping'>
-  cache: Cache
-  biller: Biller
-  authenticate: Authenticate
-  log?: Logger
-  registry?: Registry
-  now?: () => number
+export type BillingDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry' | 'authenticate'> & {
+  readonly database: Database<DB>
+  readonly redis: Pick<RedisConnection, 'ping'>
+  readonly cache: Cache
+  readonly biller: Biller
+  readonly now?: () => number
 }
 
 /** The billing service, ready to listen or to be injected into. */

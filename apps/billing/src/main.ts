@@ -23,7 +23,7 @@ await runService({
       poolSize: config.WATTLE_DATABASE_POOL,
       log,
     })
-    onClose('database', database.close)
+    onClose('database', () => database.close())
 
     const redis = connectRedis({ url: config.WATTLE_REDIS_CACHE_URL, name, log })
     onClose('redis', () => redis.close())

@@ -75,7 +75,7 @@ async function seedAccount(
         provider_id: providerId,
         customer_number: customerNumber,
       })
-      .onConflict((conflict) => conflict.constraint('account_linked_once').doNothing())
+      .onConflict((conflict) => conflict.doNothing())
       .execute()
     return importBills(trx, { userId, providerId, customerNumber, currency, bills })
   })

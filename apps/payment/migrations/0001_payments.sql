@@ -1,30 +1,35 @@
 -- Payments, refunds, idempotency keys. The rules that must hold whatever the service's code does stand here as
 -- constraints and triggers; src/payment/lifecycle.ts says how they work together.
 
+create type currency as enum ('NGN', 'USD');
+
+-- Integer minor units, never past what a double holds exactly.
+create domain amount_minor as bigint
+  constraint amount_minor_range check (value between 0 and 9007199254740991);
+
+create type payment_state as enum (
+  'requires_confirmation', 'processing', 'unknown', 'succeeded', 'failed', 'canceled'
+);
+-- What billing said to the hold of the amount. A payment is shown to its payer once it is `reserved`.
+create type reservation as enum ('pending', 'reserved', 'refused', 'abandoned');
+
 create table payments (
   id text primary key,
   user_id text not null,
   bill_id text not null,
-  state text not null default 'requires_confirmation' check (
-    state in ('requires_confirmation', 'processing', 'unknown', 'succeeded', 'failed', 'canceled')
-  ),
-  -- What billing said to the hold of the amount. A payment is shown to its payer once it is `reserved`.
-  reservation text not null default 'pending' check (
-    reservation in ('pending', 'reserved', 'refused', 'abandoned')
-  ),
+  state payment_state not null default 'requires_confirmation',
+  reservation reservation not null default 'pending',
   provider_id text,
-  currency text not null check (currency in ('NGN', 'USD')),
-  amount_minor bigint not null check (amount_minor between 1 and 9007199254740991),
-  discount_minor bigint not null default 0,
+  currency currency not null,
+  amount_minor amount_minor not null,
+  discount_minor amount_minor not null default 0,
   charge_minor bigint not null generated always as (amount_minor - discount_minor) stored,
-  refunded_minor bigint not null default 0,
+  refunded_minor amount_minor not null default 0,
   -- Held for refunds under way, so that two at once cannot give back more than was paid.
-  refunding_minor bigint not null default 0,
+  refunding_minor amount_minor not null default 0,
   instrument text not null,
   coupon_code text,
   failure_reason text,
-  -- Version of the last event of this payment.
-  event_version int not null default 0,
   -- Id of the request that began it; events carry it on.
   correlation_id text not null,
   -- When the janitor must look at it, if nobody has moved it on before.
@@ -34,11 +39,10 @@ create table payments (
   updated_at timestamptz(3) not null default now(),
   confirmed_at timestamptz(3),
 
-  constraint payment_discount check (discount_minor between 0 and amount_minor),
+  constraint payment_amount check (amount_minor > 0),
+  constraint payment_discount check (discount_minor <= amount_minor),
   constraint payment_refunds check (
-    refunded_minor >= 0
-    and refunding_minor >= 0
-    and refunded_minor + refunding_minor <= charge_minor
+    refunded_minor + refunding_minor <= charge_minor
     and (state = 'succeeded' or refunded_minor + refunding_minor = 0)
   ),
   constraint payment_reserved check (reservation <> 'reserved' or provider_id is not null),
@@ -78,7 +82,6 @@ begin
         is distinct from (old.reservation, old.provider_id, old.discount_minor))
     or (old.confirmed_at is not null and new.confirmed_at is distinct from old.confirmed_at)
     or new.refunded_minor < old.refunded_minor
-    or new.event_version not in (old.event_version, old.event_version + 1)
   then
     raise exception 'what a payment is about does not change'
       using errcode = 'check_violation', constraint = 'payment_immutable';
@@ -94,14 +97,14 @@ end $$;
 create trigger guard_payment before update on payments
   for each row execute function guard_payment();
 
+create type refund_state as enum ('processing', 'unknown', 'succeeded', 'failed');
+
 create table refunds (
   id text primary key,
   payment_id text not null references payments,
-  state text not null default 'processing' check (
-    state in ('processing', 'unknown', 'succeeded', 'failed')
-  ),
-  currency text not null check (currency in ('NGN', 'USD')),
-  amount_minor bigint not null check (amount_minor between 1 and 9007199254740991),
+  state refund_state not null default 'processing',
+  currency currency not null,
+  amount_minor amount_minor not null,
   failure_reason text,
   correlation_id text not null,
   next_attempt_at timestamptz,
@@ -109,6 +112,7 @@ create table refunds (
   created_at timestamptz(3) not null default now(),
   updated_at timestamptz(3) not null default now(),
 
+  constraint refund_amount check (amount_minor > 0),
   constraint refund_reason check ((failure_reason is not null) = (state = 'failed')),
   constraint refund_attended check (
     (next_attempt_at is null) = (state in ('succeeded', 'failed'))
@@ -167,7 +171,6 @@ create table processor_callbacks (
   processor text not null,
   type text not null,
   charge_key text not null,
-  effect text not null,
   received_at timestamptz not null default now()
 );
 

@@ -10,10 +10,14 @@
 -- Amounts are signed: a debit is positive, a credit negative. The `pending` layer holds what is promised and not yet
 -- settled; it returns to zero as everything is posted or voided. The `posted` layer is the money.
 
+create type ledger_purpose as enum ('charge', 'refund');
+create type ledger_phase as enum ('pending', 'posted', 'voided', 'reversal');
+create type ledger_layer as enum ('pending', 'posted');
+
 create table ledger_transactions (
   id bigint generated always as identity primary key,
-  purpose text not null check (purpose in ('charge', 'refund')),
-  phase text not null check (phase in ('pending', 'posted', 'voided', 'reversal')),
+  purpose ledger_purpose not null,
+  phase ledger_phase not null,
   payment_id text not null references payments,
   refund_id text references refunds,
   -- The pending transaction that this one posts or voids.
@@ -43,8 +47,8 @@ create table ledger_entries (
   account text not null check (
     account ~ '^(processor:[a-z0-9_]{1,40}|provider:prv_[0-9a-f-]{36}|coupons|fees)$'
   ),
-  currency text not null check (currency in ('NGN', 'USD')),
-  layer text not null check (layer in ('pending', 'posted')),
+  currency currency not null,
+  layer ledger_layer not null,
   amount_minor bigint not null check (
     amount_minor <> 0 and amount_minor between -9007199254740991 and 9007199254740991
   ),
@@ -93,7 +97,7 @@ begin
   if checked.phase in ('posted', 'voided', 'reversal') then
     select * into strict origin from ledger_transactions
       where id = coalesce(checked.resolves, checked.reverses);
-    if origin.phase <> (case checked.phase when 'reversal' then 'posted' else 'pending' end)
+    if origin.phase <> (case checked.phase when 'reversal' then 'posted' else 'pending' end)::ledger_phase
       or (origin.purpose, origin.payment_id, origin.refund_id)
         is distinct from (checked.purpose, checked.payment_id, checked.refund_id)
     then

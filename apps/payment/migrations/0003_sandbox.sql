@@ -1,13 +1,15 @@
 -- What the sandbox processor remembers. It stands in for another company's system: nothing of the payment service
 -- reads or writes these tables, and they share no transaction with it.
 
+create type sandbox_outcome as enum ('succeeded', 'failed', 'canceled');
+
 create table sandbox_charges (
   -- The idempotency key that the merchant gave: one charge for each, for ever.
   key text primary key,
   instrument text not null,
-  currency text not null,
-  amount_minor bigint not null check (amount_minor > 0),
-  outcome text not null check (outcome in ('succeeded', 'failed', 'canceled')),
+  currency currency not null,
+  amount_minor amount_minor not null check (amount_minor > 0),
+  outcome sandbox_outcome not null,
   reason text,
   -- Until then it answers that it is still pending.
   settles_at timestamptz not null,
@@ -18,9 +20,9 @@ create table sandbox_charges (
 create table sandbox_refunds (
   key text primary key,
   charge_key text not null references sandbox_charges,
-  currency text not null,
-  amount_minor bigint not null check (amount_minor > 0),
-  outcome text not null check (outcome in ('succeeded', 'failed')),
+  currency currency not null,
+  amount_minor amount_minor not null check (amount_minor > 0),
+  outcome sandbox_outcome not null check (outcome <> 'canceled'),
   reason text,
   settles_at timestamptz not null,
   calls int not null default 1,

@@ -1,56 +1,44 @@
 import type { Cache } from '@wattle/cache'
 import type { Database } from '@wattle/database'
-import {
-  accessTokens,
-  bearerAuthentication,
-  publishJwks,
-  type SigningKeys,
-  type Verifier,
-} from '@wattle/identity'
+import { accessTokens, publishJwks, type SigningKeys } from '@wattle/identity'
 import type { RedisConnection } from '@wattle/redis'
-import { createService, type BaseConfig, type Logger, type ServiceContext } from '@wattle/service'
+import { createService, type ServiceOptions } from '@wattle/service'
 import type { FastifyInstance } from 'fastify'
 import { addAccountRoutes } from './accounts.ts'
-import { cachePlan } from './cache.ts'
+import { userCache } from './cache.ts'
 import type { Passwords } from './passwords.ts'
 import { addPreferencesRoutes } from './preferences.ts'
 import { addProfileRoutes } from './profile.ts'
 import type { DB } from './schema.ts'
 
-export type UserDeps = {
-  readonly config: BaseConfig
-  readonly log?: Logger
-  readonly registry?: ServiceContext['registry']
+export type UserDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry' | 'authenticate'> & {
   readonly database: Database<DB>
-  readonly redis: RedisConnection
+  readonly redis: Pick<RedisConnection, 'ping'>
   readonly cache: Cache
   readonly passwords: Passwords
   /** The keys that sign access tokens. */
   readonly signingKeys: SigningKeys
-  /** Verifies the gateway's internal tokens for this service. */
-  readonly verifier: Verifier
 }
 
-/** The user service as a value: `listen` or `inject` it. */
+/** The user service, ready to listen or to be injected into. */
 export async function buildUser(deps: UserDeps): Promise<FastifyInstance> {
-  const { config, log, registry, database, redis, cache, passwords, signingKeys } = deps
+  const { database, redis, passwords, signingKeys, ...kit } = deps
+  const cache = userCache({ cache: deps.cache, database })
+  const tokens = accessTokens({ keys: signingKeys })
+
   const app = await createService({
+    ...kit,
     name: 'user',
     version: '0.1.0',
-    description: 'Accounts, profiles, preferences, and the tokens people log in for.',
-    config,
-    ...(log === undefined ? {} : { log }),
-    ...(registry === undefined ? {} : { registry }),
-    authenticate: bearerAuthentication(deps.verifier),
+    description: 'Accounts, profiles, preferences, and the tokens that people log in for',
     checks: {
       database: () => database.health(1_000),
       redis: { required: false, check: () => redis.ping(500) },
     },
   })
-  const plan = cachePlan(cache, database)
-  addAccountRoutes(app, { database, passwords, tokens: accessTokens({ keys: signingKeys }) })
-  addProfileRoutes(app, { database, cache, plan })
-  addPreferencesRoutes(app, { database, cache, plan })
+  addAccountRoutes(app, { database, passwords, tokens })
+  addProfileRoutes(app, { database, cache })
+  addPreferencesRoutes(app, { database, cache })
   publishJwks(app, signingKeys.jwks)
   return app
 }

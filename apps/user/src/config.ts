@@ -3,22 +3,31 @@ import { parseRedisUrl } from '@wattle/redis'
 import { baseConfig, loadConfig, url, type Environment } from '@wattle/service'
 import { Type, type Static } from 'typebox'
 
-const redisSchemes = ['redis', 'rediss', 'redis+sentinel', 'rediss+sentinel', 'redis+cluster']
+export const databaseUrl = url(['postgresql', 'postgres'])
 
 const schema = Type.Object({
   ...baseConfig,
-  DATABASE_URL_USER: url(['postgres', 'postgresql']),
-  WATTLE_REDIS_CACHE_URL: url(redisSchemes),
+  DATABASE_URL_USER: databaseUrl,
+  /** Connections at most; copies of the service × this must stay below what the server allows. */
+  WATTLE_DATABASE_POOL: Type.Integer({ minimum: 1, maximum: 200, default: 10 }),
+  WATTLE_REDIS_CACHE_URL: url([
+    'redis',
+    'rediss',
+    'redis+sentinel',
+    'rediss+sentinel',
+    'redis+cluster',
+    'rediss+cluster',
+  ]),
   /** Where the gateway publishes the keys of its internal tokens. */
   WATTLE_INTERNAL_JWKS_URL: url(['http', 'https']),
   /** Ed25519 private key in PKCS8 PEM; further keys after it are published too. */
   WATTLE_ACCESS_SIGNING_KEY: Type.String({ description: 'an Ed25519 private key in PEM' }),
 })
 
-export type Config = Static<typeof schema>
+export type UserConfig = Static<typeof schema>
 
-/** The configuration of this service; throws ConfigError with one sentence for each fault. */
-export function readConfig(env: Environment = process.env): Config {
+/** Throws ConfigError, with a sentence for each variable that is missing or wrong. */
+export function userConfig(env: Environment = process.env): UserConfig {
   return loadConfig(schema, env, {
     check: {
       WATTLE_REDIS_CACHE_URL: parseRedisUrl,

@@ -1,38 +1,30 @@
-import type { Cache } from '@wattle/cache'
 import { AppError, userRoutes } from '@wattle/contracts'
 import type { Database } from '@wattle/database'
-import { addRoute } from '@wattle/service'
+import { addRoute, setCacheHeaders } from '@wattle/service'
 import type { FastifyInstance } from 'fastify'
-import type { CachePlan } from './cache.ts'
-import { replyFromCache } from './cache-headers.ts'
+import type { UserCache } from './cache.ts'
 import { changeProfile, readProfile } from './profile-store.ts'
 import type { DB } from './schema.ts'
 
-export type PersonDeps = {
-  readonly database: Database<DB>
-  readonly cache: Cache
-  readonly plan: CachePlan
-}
+export type PersonDeps = { readonly database: Database<DB>; readonly cache: UserCache }
 
 /** A person's own profile. */
-export function addProfileRoutes(app: FastifyInstance, deps: PersonDeps): void {
-  const { database, cache, plan } = deps
-
+export function addProfileRoutes(app: FastifyInstance, { database, cache }: PersonDeps): void {
   addRoute(app, userRoutes.getMe, async ({ user, reply }) => {
-    const profile = await replyFromCache(reply, plan.profile.read(user.userId))
-    return profile ?? noAccount()
+    const read = await cache.profile.read(user.userId)
+    if (read.value === undefined) return noAccount()
+    setCacheHeaders(reply, read)
+    return read.value
   })
 
-  addRoute(app, userRoutes.updateMe, async ({ user, body, request }) => {
+  // Writes are not cut off by the deadline: one that is cut off at its end may have happened all the same.
+  addRoute(app, userRoutes.updateMe, async ({ user: { userId }, body }) => {
     const { version, ...change } = body
     requireChange(change)
-    const queries = database.within(request.deadline.signal)
-    const changed = await changeProfile(queries, user.userId, change, version)
-    if (changed === undefined) {
-      return versionConflict(await readProfile(queries, user.userId))
-    }
-    
-    return changed
+    const changed = await cache.changeProfile(userId, () =>
+      changeProfile(database, userId, change, version),
+    )
+    return changed ?? notChanged(await readProfile(database, userId))
   })
 }
 
@@ -51,7 +43,7 @@ export function requireChange(change: object): void {
 }
 
 /** Says why nothing was changed: another version, which is named, or no account. */
-export function versionConflict(present: { version: number } | undefined): never {
+export function notChanged(present: { version: number } | undefined): never {
   if (present === undefined) return noAccount()
   throw new AppError(
     'VERSION_CONFLICT',

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { idSchema, Language } from '@wattle/contracts'
 import { openDatabase, type Database } from '@wattle/database'
-import { ConfigError, loadConfig, url } from '@wattle/service'
+import { ConfigError, loadConfig } from '@wattle/service'
 import { Type, type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { databaseUrl } from './config.ts'
 import { normalizeEmail } from './email.ts'
 import { createPasswords, type Passwords } from './passwords.ts'
 import type { DB } from './schema.ts'
@@ -68,9 +69,7 @@ export async function seedPeople(
 async function main(): Promise<void> {
   const [file] = process.argv.slice(2)
   if (file === undefined) throw new Error('usage: seed.ts <people.json>')
-  const { DATABASE_URL_USER } = loadConfig(
-    Type.Object({ DATABASE_URL_USER: url(['postgres', 'postgresql']) }),
-  )
+  const { DATABASE_URL_USER } = loadConfig(Type.Object({ DATABASE_URL_USER: databaseUrl }))
   const database = openDatabase<DB>({ url: DATABASE_URL_USER, name: 'user-seed', poolSize: 1 })
   try {
     const wanted = readPeople(await readFile(file, 'utf8'), file)

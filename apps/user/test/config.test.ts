@@ -1,6 +1,6 @@
 import { generateSigningKey } from '@wattle/identity'
 import { describe, expect, test } from 'vitest'
-import { readConfig } from '../src/config.ts'
+import { userConfig } from '../src/config.ts'
 
 const good = {
   WATTLE_ENV: 'test',
@@ -13,12 +13,12 @@ const good = {
 
 describe('R3 the configuration of the user service', () => {
   test('that is right is taken', () => {
-    expect(readConfig(good)).toMatchObject({ WATTLE_SERVICE_PORT: 3001 })
+    expect(userConfig(good)).toMatchObject({ WATTLE_SERVICE_PORT: 3001 })
   })
 
   test.each(Object.keys(good))('without %s stops with one sentence that names it', (name) => {
     const { [name as keyof typeof good]: _, ...rest } = good
-    expect(() => readConfig(rest)).toThrow(new RegExp(`^${name} [^\\n]+$`))
+    expect(() => userConfig(rest)).toThrow(new RegExp(`^${name} [^\\n]+$`))
   })
 
   test.each([
@@ -35,7 +35,7 @@ describe('R3 the configuration of the user service', () => {
   ])('with %s=%s stops with one sentence that names it and tells no secret', (name, value) => {
     let sentence = ''
     try {
-      readConfig({ ...good, [name]: value })
+      userConfig({ ...good, [name]: value })
     } catch (error) {
       sentence = (error as Error).message
     }

@@ -4,6 +4,7 @@ import type { Id, Profile } from '@wattle/contracts'
 import { migrate, openDatabase } from '@wattle/database'
 import {
   accessTokenVerifier,
+  bearerAuthentication,
   generateSigningKey,
   internalTokens,
   internalTokenVerifier,
@@ -47,10 +48,13 @@ export async function startUser(options: { cost?: PasswordCost; maxWaiting?: num
 
   const signingKeys = readSigningKeys(generateSigningKey())
   const gateway = internalTokens({ keys: readSigningKeys(generateSigningKey()) })
-  const verifier = internalTokenVerifier({ keys: localKeys(gateway.jwks), service: 'user' })
+  const authenticate = bearerAuthentication(
+    internalTokenVerifier({ keys: localKeys(gateway.jwks), service: 'user' }),
+  )
   const { cost = cheapCost, maxWaiting = 128 } = options
   const passwords = createPasswords({ cost, maxWaiting })
-  const deps = { config, log, registry, database, redis, cache, passwords, signingKeys, verifier }
+  const kit = { config, log, registry, authenticate }
+  const deps = { ...kit, database, redis, cache, passwords, signingKeys }
   const app = await buildUser(deps)
 
   /** Calls as this person, with the token that the gateway would send. */

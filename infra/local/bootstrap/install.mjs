@@ -1,28 +1,14 @@
 // Installs the packages of package-lock.json with npm, visibly, and never twice at once.
-import { spawn } from 'node:child_process'
-import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { delimiter, join, sep } from 'node:path'
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isInstalled, markInstallBegun, markInstallDone, wasInterrupted } from './installed.mjs'
 import { acquireLock } from './lock.mjs'
+import { runNpm } from './npm.mjs'
 import { createProgress } from './progress.mjs'
 
 /** An install that failed, with one sentence for the person in front of it. */
 export class InstallError extends Error {}
-
-const npmOptions = [
-  '--prefer-offline',
-  '--loglevel=info',
-  '--no-progress',
-  '--no-audit',
-  '--no-fund',
-  '--include=dev',
-  '--include=optional',
-  '--ignore-scripts=false',
-  '--fetch-retries=3',
-  '--fetch-retry-mintimeout=500',
-  '--fetch-retry-maxtimeout=4000',
-]
 
 /**
  * Makes node_modules complete. Waits for another install of this folder instead of starting a second one.
@@ -34,67 +20,34 @@ const npmOptions = [
 export async function install({ root, out, signal }) {
   const lock = await takeTurn({ root, out, signal })
   if (!lock) return
-  const log = join(root, '.wattle', 'logs', 'install.log')
+  const logFile = join(root, '.wattle', 'logs', 'install.log')
   mkdirSync(join(root, '.wattle', 'logs'), { recursive: true })
-  writeFileSync(log, '')
+  rmSync(logFile, { force: true })
   const progress = createProgress({ root, out })
+  const npm = (/** @type {string[]} */ ...args) =>
+    runNpm({ root, args, logFile, signal, onStart: lock.addHolder, onLine: progress.read })
   try {
     const interrupted = wasInterrupted(root)
     markInstallBegun(root)
-    let result = await runNpm(['ci', ...npmOptions])
-    if (result.code !== 0 && /npm error code EUSAGE/.test(result.errors)) {
+    let result = await npm('ci')
+    if (result.code !== 0 && result.errors.some((line) => line.startsWith('code EUSAGE'))) {
       progress.note(lockWarning(result.errors))
       // `npm ci` clears what an interrupted install left; `npm install` would build on it.
       if (interrupted) rmSync(join(root, 'node_modules'), { recursive: true, force: true })
-      result = await runNpm(['install', '--no-save', ...npmOptions])
+      result = await npm('install', '--no-save')
     }
     signal.throwIfAborted()
-    if (result.code !== 0) throw new InstallError(sentenceFor(result.errors, log))
+    if (result.code !== 0) throw new InstallError(sentenceFor(result, logFile))
     markInstallDone(root)
     progress.done()
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') throw error
+    throw new InstallError(
+      'npm is not on the PATH; it comes with Node: get it from https://nodejs.org.',
+    )
   } finally {
     progress.stop()
     lock.release()
-  }
-
-  /** @param {string[]} args */
-  async function runNpm(args) {
-    signal.throwIfAborted()
-    // Its own process group: npm starts further processes, and all of them end together.
-    const npm = spawn('npm', args, {
-      cwd: root,
-      env: installEnvironment(root),
-      stdio: ['ignore', 'ignore', 'pipe'],
-      detached: true,
-    })
-    if (npm.pid !== undefined) lock?.addHolder(npm.pid)
-    let errors = ''
-    npm.stderr.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
-      appendFileSync(log, text)
-      progress.read(text)
-      errors +=
-        text
-          .split('\n')
-          .filter((line) => line.startsWith('npm error'))
-          .join('\n') + '\n'
-    })
-    /** @type {Promise<number>} */
-    const exited = new Promise((resolve, reject) => {
-      npm.on('error', reject)
-      npm.on('close', (code) => resolve(code ?? 1))
-    })
-    const end = () => void endGroup(npm.pid, exited)
-    signal.addEventListener('abort', end, { once: true })
-    try {
-      return { code: await exited, errors }
-    } catch (error) {
-      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') throw error
-      throw new InstallError(
-        'npm is not on the PATH; install it together with Node from https://nodejs.org.',
-      )
-    } finally {
-      signal.removeEventListener('abort', end)
-    }
   }
 }
 
@@ -108,66 +61,43 @@ async function takeTurn({ root, out, signal }) {
       lock.release()
       return undefined
     }
-    if (!told)
+    if (!told) {
       out.write(`Another install is running (process ${lock.holder.pid}); waiting for it.\n`)
+    }
     told = true
     await delay(300, undefined, { signal })
   }
 }
 
-/** @param {number | undefined} pid @param {Promise<unknown>} exited */
-async function endGroup(pid, exited) {
-  if (pid === undefined) return
-  const send = (/** @type {NodeJS.Signals} */ name) => {
-    try {
-      process.kill(-pid, name)
-    } catch {
-      // The group is gone already.
-    }
-  }
-  send('SIGTERM')
-  await Promise.race([exited, delay(2_000)])
-  send('SIGKILL')
+/** @param {string[]} errors */
+function lockWarning(errors) {
+  const missing = errors.flatMap(
+    (line) => /^Missing: (\S+?)@? from lock file/.exec(line)?.[1] ?? [],
+  )
+  const [first, ...others] = new Set(missing)
+  const named = `${first ?? 'some packages'}${others.length ? ` and ${others.length} more` : ''}`
+  return `package-lock.json does not list ${named}; using "npm install" instead of "npm ci".`
 }
 
 /**
- * npm must run on a Node outside node_modules, because it replaces the one inside.
- *
- * @param {string} root
+ * @param {{ errors: string[], unreachable: boolean }} result
+ * @param {string} logFile
  */
-function installEnvironment(root) {
-  const env = { ...process.env }
-  const inside = join(root, 'node_modules') + sep
-  env.PATH = (env.PATH ?? '')
-    .split(delimiter)
-    .filter((entry) => !`${entry}${sep}`.startsWith(inside))
-    .join(delimiter)
-  return env
-}
-
-/** @param {string} errors */
-function lockWarning(errors) {
-  const missing = [...errors.matchAll(/Missing: (\S+?)@? from lock file/g)].map((match) => match[1])
-  const [first, ...others] = [...new Set(missing)]
-  const named = first
-    ? `${first}${others.length ? ` and ${others.length} more` : ''}`
-    : 'some packages'
-  return `package-lock.json does not fit the package.json files (${named}); using "npm install" instead of "npm ci".`
-}
-
-/** @param {string} errors @param {string} log */
-function sentenceFor(errors, log) {
+function sentenceFor({ errors, unreachable }, logFile) {
+  const text = errors.join('\n')
+  const failed = (/** @type {RegExp} */ codes) => codes.test(text)
   if (
-    /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|ETIMEDOUT|EHOSTUNREACH|ENOTCACHED/.test(
-      errors,
+    unreachable ||
+    failed(
+      /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|ENOTCACHED/,
     )
   ) {
-    return `The packages cannot be fetched, because the npm registry cannot be reached: check the network (or "npm config get registry" and the proxy) and run the command again. Details: ${log}`
+    return `The packages cannot be fetched, because the npm registry cannot be reached: check the network, "npm config get registry" and the proxy, then run the command again. Details: ${logFile}`
   }
-  if (/ENOSPC/.test(errors)) return 'The disk is full: free about 1.5 GB and run the command again.'
-  if (/EACCES|EPERM|EROFS/.test(errors)) {
-    return `npm may not write to this folder: check who owns it, and run the command again. Details: ${log}`
+  if (failed(/ENOSPC/)) return 'The disk is full: free 1.5 GB and run the command again.'
+  if (failed(/EACCES|EPERM|EROFS/)) {
+    return `npm may not write to this folder: see who owns it, then run the command again. Details: ${logFile}`
   }
-  const first = errors.split('\n').find((line) => /^npm error (?!code|errno|syscall)\S/.test(line))
-  return `npm could not install the packages (${first?.slice(10) ?? 'without saying why'}). Details: ${log}`
+  const first = errors.find((line) => !/^(code|errno|syscall|path)\b|^\s*$/.test(line))
+  return `npm could not install the packages (${first ?? 'it did not say why'}). Details: ${logFile}`
 }

@@ -36,17 +36,15 @@ export function createProgress({ root, out }) {
   const timer = setInterval(show, out.isTTY ? everyMs : everyWithoutTerminalMs)
 
   return {
-    /** Takes what npm wrote. @param {string} text */
-    read(text) {
-      for (const line of text.split('\n')) {
-        if (/^npm http (fetch|cache) .*\.tgz/.test(line)) {
-          fetched += 1
-          setStage(`fetching, ${Math.min(fetched, expected)} of ${expected}`)
-        } else {
-          const script = /^npm info run (\S+)@\S+ (pre|post)?install \S+ [^{]/.exec(line)
-          if (script) setStage(`running the install script of ${script[1]}`)
-        }
+    /** Takes a line that npm logged. @param {string} line */
+    read(line) {
+      if (/^npm http (fetch|cache) .*\.tgz/.test(line)) {
+        fetched += 1
+        setStage(`fetching, ${Math.min(fetched, expected)} of ${expected}`)
+        return
       }
+      const script = /^npm info run (\S+)@\S+ (pre|post)?install \S+ [^{]/.exec(line)
+      if (script) setStage(`running the install script of ${script[1]}`)
     },
     /** @param {string} text */
     note(text) {

@@ -47,6 +47,7 @@ export const Refund = Type.Object({
   state: Type.Enum(['processing', 'unknown', 'succeeded', 'failed']),
   currency: Currency,
   amountMinor: AmountMinor,
+  failureReason: Type.Union([Type.String(), Type.Null()]),
   createdAt: Timestamp,
 })
 export type Refund = Static<typeof Refund>
@@ -140,6 +141,16 @@ export const paymentRoutes = {
     replies: { 201: Refund },
     errors: [...idempotency, 'NOT_FOUND', 'PAYMENT_STATE_CONFLICT', 'REFUND_EXCEEDS_PAYMENT'],
   }),
+  listRefunds: defineRoute({
+    name: 'listRefunds',
+    method: 'GET',
+    path: '/payments/:paymentId/refunds',
+    summary: 'What was given back of a payment, and what is under way; the latest first',
+    auth: 'user',
+    params: onePayment,
+    replies: { 200: Type.Object({ items: Type.Array(Refund) }) },
+    errors: ['NOT_FOUND'],
+  }),
   getPayment: defineRoute({
     name: 'getPayment',
     method: 'GET',
@@ -178,6 +189,7 @@ export const paymentRoutes = {
     path: '/ledger/verify',
     summary: 'Whether the ledger balances and agrees with the payments',
     auth: 'service',
+    deadlineMs: 30_000,
     replies: {
       200: Type.Object({
         balanced: Type.Boolean(),

@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import type { ConnectionOptions } from 'node:tls'
-import { isRefused } from './errors.ts'
+import { isRefused, withoutArguments } from './errors.ts'
 import { createLink, type Link, type Route } from './link.ts'
 import { baseOptions, reconnectDelayMs, refusedDelayMs } from './settings.ts'
 
@@ -28,7 +28,7 @@ export interface Client {
   readonly link: Link
   /** Why the client is not connected, as far as known. */
   lastError(): Error | undefined
-  /** Tries at once instead of waiting for the end of the delay. */
+  /** The next attempt is not delayed. */
   hurry(): void
   close(): void
 }
@@ -38,6 +38,7 @@ export function createClient(options: ClientOptions): Client {
   const { connectionName, route, tls, user, password, masterOnly, random, onDoubt } = options
   const link = createLink({ route, tls, masterOnly })
   let lastError: Error | undefined
+  let hurried = false
   let closed = false
 
   const redis = new Redis({
@@ -49,10 +50,16 @@ export function createClient(options: ClientOptions): Client {
     Connector: link.Connector,
     commandTimeout: options.commandTimeoutMs,
     socketTimeout: options.socketTimeoutMs,
-    retryStrategy: (attempt) =>
-      isRefused(lastError) ? refusedDelayMs(random) : reconnectDelayMs(attempt, random),
+    retryStrategy: (attempt) => {
+      if (hurried) {
+        hurried = false
+        return 0
+      }
+      return isRefused(lastError) ? refusedDelayMs(random) : reconnectDelayMs(attempt, random)
+    },
     // Not by its return value: that half-closes the stream once for every call that fails.
     reconnectOnError: (error) => {
+      withoutArguments(error)
       if (error.message.startsWith('READONLY')) link.sever('the server became a replica')
       else if (error.message.startsWith('NOREPLICAS')) onDoubt?.(error)
       return false
@@ -62,10 +69,11 @@ export function createClient(options: ClientOptions): Client {
     if (!closed) redis.connect().catch(() => {})
   }
   redis.on('error', (error: Error) => {
-    lastError = error
+    lastError = withoutArguments(error)
   })
   redis.on('ready', () => {
     lastError = undefined
+    hurried = false
   })
   // Ended without our doing, for instance by a QUIT.
   redis.on('end', () => setTimeout(connect, reconnectDelayMs(1, random)))
@@ -76,6 +84,7 @@ export function createClient(options: ClientOptions): Client {
     lastError: () => lastError,
     hurry() {
       if (redis.status === 'reconnecting') connect()
+      else hurried = true
     },
     close() {
       closed = true

@@ -2,6 +2,7 @@ import { Cluster, type ClusterOptions } from 'ioredis'
 import { formatAddress, sameAddress, type Address } from './address.ts'
 import type { Backend, BackendOptions } from './backend.ts'
 import { createClient, identity, type Client } from './client.ts'
+import { withoutArguments } from './errors.ts'
 import type { Route } from './link.ts'
 import { baseOptions, reconnectDelayMs, timing } from './settings.ts'
 import { readTlsOptions } from './tls.ts'
@@ -29,6 +30,10 @@ export function createClusterBackend(
         connectionName: `${name}:${purpose}`,
         commandTimeout: timeouts.commandTimeoutMs + extraMs,
         socketTimeout: timeouts.socketTimeoutMs + extraMs,
+        reconnectOnError: (error) => {
+          withoutArguments(error)
+          return false
+        },
       },
       enableOfflineQueue: false,
       // A replica would answer with what an invalidation has already removed from its master.
@@ -44,8 +49,11 @@ export function createClusterBackend(
     } satisfies ClusterOptions
     const cluster = new Cluster([...config.nodes], options)
     clusters.add(cluster)
-    cluster.on('error', (error: Error) => (lastError = error))
-    cluster.on('node error', (error: Error) => (lastError = error))
+    for (const event of ['error', 'node error']) {
+      cluster.on(event, (error: Error) => {
+        lastError = withoutArguments(error)
+      })
+    }
     cluster.on('end', () => setTimeout(() => reconnect(cluster), reconnectDelayMs(1, random)))
     return cluster
   }

@@ -1,5 +1,4 @@
-import type { Address } from './address.ts'
-import { formatAddress } from './address.ts'
+import { formatAddress, sameAddress, type Address } from './address.ts'
 import type { Backend, BackendOptions } from './backend.ts'
 import { createClient, type Client } from './client.ts'
 import { fixedRoute } from './link.ts'
@@ -58,16 +57,16 @@ export function createDirectBackend(
       random,
       now,
       log,
-      onChange: followMaster,
+      onAnswer: followMaster,
     })
   }
 
-  function followMaster(): void {
-    for (const client of clients) {
-      const { address } = client.link
-      if (address && watch?.refutes(address)) {
-        client.link.sever('the Sentinels name another master')
+  function followMaster(master: Address | undefined): void {
+    for (const { link, hurry } of clients) {
+      if (link.address && watch?.refutes(link.address)) {
+        link.sever('the Sentinels name another master')
       }
+      if (master && !sameAddress(link.address, master)) hurry()
     }
   }
 

@@ -21,3 +21,15 @@ export function isRefused(error: unknown): boolean {
     error instanceof Error && /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password)/.test(error.message)
   )
 }
+
+/**
+ * Takes what was sent (values, tokens, at the handshake the password) off an error, where ioredis puts it and where
+ * a log would print it. The name of the command stays.
+ */
+export function withoutArguments<E>(error: E): E {
+  if (error instanceof Error && 'command' in error) {
+    const { command } = error
+    if (typeof command === 'object' && command && 'args' in command) command.args = []
+  }
+  return error
+}

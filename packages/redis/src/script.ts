@@ -30,10 +30,12 @@ export function defineScript(url: URL): Script {
   const name = url.pathname.split('/').at(-1) ?? ''
   // A first line such as `#!lua flags=allow-oom` belongs to Redis.
   const [, header = ''] = /^(?:#!.*\n)?((?:--.*\n)*)/.exec(source) ?? []
-  const purpose = header.split('\n', 1)[0]?.replace(/^--\s*/, '') ?? ''
+  const [purpose = '', ...contract] = header.split('\n').map((line) => line.replace(/^-+\s*/, ''))
   const missing = [
-    ...(purpose === '' || /^(KEYS|ARGV|Returns)\b/.test(purpose) ? ['its purpose'] : []),
-    ...['KEYS', 'ARGV', 'Returns'].filter((word) => !new RegExp(`\\b${word}\\b`).test(header)),
+    ...(purpose === '' || /^(KEYS|ARGV)\b/.test(purpose) ? ['its purpose'] : []),
+    ...['KEYS', 'ARGV', 'Returns'].filter(
+      (word) => !contract.some((line) => new RegExp(`\\b${word}\\b`).test(line)),
+    ),
   ]
   if (missing.length > 0) {
     throw new Error(`The comment at the top of ${name} does not state ${missing.join(', ')}.`)

@@ -47,7 +47,7 @@ export function watchSentinels({
   random,
   now,
   log,
-  onChange,
+  onAnswer,
 }: {
   sentinels: readonly Address[]
   group: string
@@ -58,8 +58,8 @@ export function watchSentinels({
   random: () => number
   now: () => number
   log: Log
-  /** Called when a Sentinel has spoken. */
-  onChange: () => void
+  /** Called when a Sentinel has spoken; with the new master when it changed by that. */
+  onAnswer: (changedTo: Address | undefined) => void
 }): SentinelWatch {
   let lastMaster: Address | undefined
   const waiting = new Set<() => void>()
@@ -86,7 +86,8 @@ export function watchSentinels({
 
   function consider(): void {
     const master = newestOpinion(opinions())?.master
-    if (master && !sameAddress(master, lastMaster)) {
+    const changed = master !== undefined && !sameAddress(master, lastMaster)
+    if (changed) {
       const to = formatAddress(master)
       if (lastMaster) {
         log.warn(
@@ -97,7 +98,7 @@ export function watchSentinels({
       lastMaster = master
     }
     for (const proceed of waiting) proceed()
-    onChange()
+    onAnswer(changed ? master : undefined)
   }
 
   /** Resolves when a Sentinel has spoken, or when the time is up. */

@@ -105,6 +105,13 @@ export async function ensureCluster(place: Place, log: (line: string) => void): 
   renameSync(fresh, place.data)
 }
 
+/** Deletes the cluster and all that belongs to it. It must not be running. */
+export function removeCluster(place: Place): void {
+  for (const path of [place.data, place.sockets, passwordFile(place)]) {
+    rmSync(path, { recursive: true, force: true })
+  }
+}
+
 function passwordFile(place: Place): string {
   return join(place.home, 'superuser-password')
 }

@@ -4,8 +4,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { Client } from 'pg'
 import type { PostgresPrograms } from './find-postgres.ts'
 import { guard, release } from './guardian.ts'
-import { choosePlace, ensureCluster, runProgram, superuser } from './postgres-place.ts'
-import { superuserPassword, type Place } from './postgres-place.ts'
+import { choosePlace, ensureCluster, removeCluster, runProgram } from './postgres-place.ts'
+import { superuser, superuserPassword, type Place } from './postgres-place.ts'
 import { identifyProcess, isRunning, sendSignal, type ProcessRecord } from './process-record.ts'
 
 export interface StartPostgresOptions {
@@ -21,6 +21,8 @@ export interface StartPostgresOptions {
   durable?: boolean
   /** When true the server is stopped at once when this process ends, however it ends. Default false. */
   dieWithParent?: boolean
+  /** Begin with empty data: what is there is stopped and deleted. Default false. */
+  fresh?: boolean
 }
 
 export interface PostgresServer {
@@ -42,6 +44,8 @@ export interface PostgresServer {
   readonly exited: Promise<void>
   /** Ends connections, writes everything down, stops. */
   stop(): Promise<void>
+  /** Stops it and deletes all of its files. */
+  destroy(): Promise<void>
   /** Sends the postmaster a signal (default SIGKILL); false when it is gone. */
   kill(signal?: NodeJS.Signals): boolean
 }
@@ -58,7 +62,8 @@ export interface QueryOptions {
  * directory: use `withFileLock` where that can happen.
  */
 export async function startPostgres(options: StartPostgresOptions): Promise<PostgresServer> {
-  const { directory, log = () => undefined, dieWithParent = false } = options
+  const { directory, log = () => undefined, dieWithParent = false, fresh = false } = options
+  if (fresh) await removePostgres(options)
   const place = await choosePlace(directory, options.programs, log)
   await ensureCluster(place, log)
   writeSettings(place, options)
@@ -66,6 +71,13 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Post
   const postmaster = running ?? (await startPostmaster(place))
   if (dieWithParent) guard(`postgres:${postmaster.pid}`)
   return serverOf(place, postmaster, running !== undefined)
+}
+
+async function removePostgres({ directory, programs }: StartPostgresOptions): Promise<void> {
+  const place = await choosePlace(directory, programs, () => undefined)
+  const running = readPidFile(place)
+  if (running && isPostmasterOf(place, running)) await stopPostmaster(running)
+  removeCluster(place)
 }
 
 function writeSettings(place: Place, options: StartPostgresOptions): void {
@@ -182,19 +194,25 @@ function serverOf(place: Place, postmaster: Postmaster, adopted: boolean): Postg
       watch ??= untilGone(postmaster)
       return watch
     },
-    async stop() {
-      // The mode "fast": it ends sessions instead of waiting for them, and closes down cleanly.
-      sendSignal(postmaster, 'SIGINT')
-      sendSignal(postmaster, 'SIGCONT')
-      const deadline = Date.now() + 30_000
-      while (isRunning(postmaster)) {
-        if (Date.now() > deadline) sendSignal(postmaster, 'SIGQUIT')
-        await wait(10)
-      }
-      release(`postgres:${pid}`)
+    stop: () => stopPostmaster(postmaster),
+    async destroy() {
+      await stopPostmaster(postmaster)
+      removeCluster(place)
     },
     kill: (signal = 'SIGKILL') => sendSignal(postmaster, signal),
   }
+}
+
+async function stopPostmaster(postmaster: Postmaster): Promise<void> {
+  // The mode "fast": it ends sessions instead of waiting for them, and closes down cleanly.
+  sendSignal(postmaster, 'SIGINT')
+  sendSignal(postmaster, 'SIGCONT')
+  const deadline = Date.now() + 30_000
+  while (isRunning(postmaster)) {
+    if (Date.now() > deadline) sendSignal(postmaster, 'SIGQUIT')
+    await wait(10)
+  }
+  release(`postgres:${postmaster.pid}`)
 }
 
 async function untilGone(postmaster: Postmaster): Promise<void> {

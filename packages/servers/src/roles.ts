@@ -33,15 +33,17 @@ export function decideRole(evidence: RoleEvidence): { replicaOf: ReplicaOf } | '
 
 /**
  * Gathers evidence until a role can be told. Throws after `withinMs`, which must be longer than a
- * failover takes.
+ * failover takes, and when the signal aborts.
  */
 export async function awaitRole(
   gather: () => Promise<RoleEvidence>,
   withinMs: number,
+  signal: AbortSignal,
 ): Promise<ReplicaOf> {
   const deadline = Date.now() + withinMs
   for (;;) {
     const evidence = await gather()
+    signal.throwIfAborted()
     const decision = decideRole(evidence)
     if (decision !== 'wait') return decision.replicaOf
     if (Date.now() > deadline) {
@@ -50,7 +52,7 @@ export async function awaitRole(
           `but the Sentinels chose no other master within ${withinMs} ms: it stays down`,
       )
     }
-    await wait(100)
+    await wait(100, undefined, { signal })
   }
 }
 

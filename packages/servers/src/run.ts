@@ -29,14 +29,16 @@ export function run(
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
     child.once('error', (error) => resolve({ code: -1, stdout, stderr: error.message }))
-    // 'exit' rather than 'close': a daemon that the program leaves behind may keep the pipes open.
-    child.once('exit', (code, signal) => {
-      setImmediate(() => {
-        if (signal !== null) stderr += `\n${command} was ended by ${signal}`
-        resolve({ code: code ?? -1, stdout, stderr })
+    child.once('close', (code, signal) => {
+      if (signal !== null) stderr += `\n${command} was ended by ${signal}`
+      resolve({ code: code ?? -1, stdout, stderr })
+    })
+    child.once('exit', () => {
+      // A daemon that the program leaves behind may keep the pipes open for ever.
+      setTimeout(() => {
         child.stdout.destroy()
         child.stderr.destroy()
-      })
+      }, 1000).unref()
     })
   })
 }

@@ -1,197 +1,159 @@
-import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import {
-  renderSentinelUsers,
-  renderUsers,
-  type RedisCredentials,
-  type RedisGroupKind,
-  type SharedGrant,
-} from './acl.ts'
-import type { RedisServerProgram } from './find-redis.ts'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { RedisGroupKind } from './acl.ts'
 import { stopRecorded } from './process-record.ts'
 import { createNode, type RedisNode } from './redis-node.ts'
-import { redisInfo, type RedisAddress } from './redis-query.ts'
-import { startRedisServer } from './redis-server.ts'
+import type { RedisProcess } from './redis-server.ts'
 import { awaitRole, isSame, type ReplicaOf } from './roles.ts'
-import { renderSentinelConfig, type SentinelSelf } from './sentinel-config.ts'
-import { newestMaster, readSentinelState, type SavedSentinel } from './sentinel-state.ts'
-import { renderTemplate } from './template.ts'
-import { askMaster, untilReady } from './topology-state.ts'
-
-export interface TopologyOptions {
-  program: RedisServerProgram
-  /** Each server gets a folder of its own in it, which is its memory across starts. */
-  directory: string
-  /** First part of every key. */
-  environment: string
-  credentials: RedisCredentials
-  /** Groups by name; the first port belongs to the master of a group that never ran. */
-  groups: readonly GroupOptions[]
-  sentinelPorts: readonly number[]
-  /** Default 2000. */
-  downAfterMs?: number
-  /** Default 6000. */
-  failoverTimeoutMs?: number
-  /** Default: the table `infra/redis/shared-grants.json`. */
-  grants?: readonly SharedGrant[]
-  /** When true nothing survives this process, not even its kill -9. Default false. */
-  dieWithParent?: boolean
-  log?: (line: string) => void
-}
-
-export interface GroupOptions {
-  name: RedisGroupKind
-  ports: readonly number[]
-  /** As Redis writes it, e.g. `256mb`. */
-  maxMemory: string
-}
+import { launchNode, launchSentinel } from './topology-launch.ts'
+import { planTopology, type PlannedGroup, type PlannedServer } from './topology-plan.ts'
+import type { TopologyOptions, TopologyPlan } from './topology-plan.ts'
+import { askMaster, gatherEvidence, requireReady } from './topology-state.ts'
 
 export interface RedisTopology {
   /** The nodes of all groups, then the Sentinels. */
   readonly servers: readonly RedisNode[]
-  nodes(group: RedisGroupKind): readonly RedisNode[]
   readonly sentinels: readonly RedisNode[]
+  nodes(group: RedisGroupKind): readonly RedisNode[]
   /** The node that the Sentinels take for the master now. */
   master(group: RedisGroupKind): Promise<RedisNode>
-  /** For a service's configuration. */
-  url(group: RedisGroupKind, service: string): string
-  /** Resolves when a failover of every group could succeed; throws after `withinMs`. */
+  /** What a service, or `admin`, connects with: `redis+sentinel://…/<group>`. */
+  url(group: RedisGroupKind, user: string): string
+  /** Resolves when a failover of every group could succeed; throws after `withinMs` (30 000). */
   whenReady(withinMs?: number): Promise<void>
-  /** Stops the Sentinels first, so that they see no failure in it. */
+  /** Stops everything, the Sentinels first, so that they see no failure in it. */
   stop(): Promise<void>
 }
 
-export const loopback = '127.0.0.1'
-
 /**
- * Starts groups of Redis servers with the Sentinels that watch them, and resolves when a failover could
- * succeed. Servers left by an earlier process of the same directory are stopped first. Who is master
- * is what the Sentinels last agreed on; only a topology that never ran takes the first of each group.
+ * Starts groups of Redis servers and the Sentinels that watch them, and resolves when a failover could
+ * succeed. Servers that an earlier process left running on the same directory are stopped first. Who is
+ * master is what the Sentinels had agreed on; only a group that never ran takes its first node.
+ * Throws PortTakenError, ServerStartError or the reason of an abort, with nothing left running.
  */
 export async function startRedisTopology(options: TopologyOptions): Promise<RedisTopology> {
-  const { directory, groups, credentials, log = () => undefined } = options
-  const sentinelFolders = options.sentinelPorts.map((_, index) => folder('sentinel', index))
-  const saved = sentinelFolders.map((path) => readSentinelState(join(path, 'sentinel.conf')))
-  const remembered = saved.filter((state) => state !== undefined)
-  const admin = { username: 'admin', password: credentials.admin }
-
-  function folder(group: string, index: number): string {
-    return join(directory, `${group}-${index + 1}`)
-  }
-  const dataFolders = groups.flatMap(({ name, ports }) => ports.map((_, i) => folder(name, i)))
-  if (await stopLeft([sentinelFolders, dataFolders])) log('Stopped Redis servers left running')
-
-  const sentinels: SentinelSelf[] = options.sentinelPorts.map((port, index) => ({
-    host: loopback,
-    port,
-    id: saved[index]?.id ?? randomBytes(20).toString('hex'),
+  await stopLeftovers(options)
+  const plan = planTopology(options)
+  const groups = plan.groups.map((group) => ({ group, members: membersOf(plan, group) }))
+  const watchers = plan.sentinels.map((planned) => ({
+    ...createNode({
+      planned,
+      group: 'sentinel',
+      launch: () => launchSentinel(plan, planned, 'own'),
+    }),
+    launchFirst: () => launchSentinel(plan, planned, 'agreed'),
   }))
-  const watched = groups.map((group) => {
-    const nodes = group.ports.map((port) => ({ host: loopback, port }))
-    const folders = nodes.map((_, index) => folder(group.name, index))
-    return { ...group, nodes, folders, master: initialMaster(group.name, nodes, folders, remembered) }
-  })
+  const data = groups.flatMap(({ members }) => members)
+  const sentinels = watchers.map(({ node }) => node)
+  const nodes = data.map(({ node }) => node)
 
-  const dataNodes = watched.flatMap((group) =>
-    group.nodes.map((address, index) =>
-      createNode({
-        name: `${group.name}-${index + 1}`,
+  const stop = async () => {
+    await Promise.all(sentinels.map((node) => node.stop()))
+    await Promise.all(nodes.map((node) => node.stop()))
+  }
+  const whenReady = (withinMs = 30_000) => untilReady(plan, withinMs, options.signal)
+  try {
+    for (const batch of [
+      data.filter(({ isMaster }) => isMaster),
+      data.filter(({ isMaster }) => !isMaster),
+      watchers,
+    ]) {
+      await startAll(batch)
+      options.signal?.throwIfAborted()
+    }
+    await whenReady()
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return {
+    servers: [...nodes, ...sentinels],
+    sentinels,
+    nodes: (group) => nodes.filter((node) => node.group === group),
+    async master(group) {
+      const address = await askMaster(plan, group)
+      const found = nodes.find((node) => isSame(node, address))
+      if (!found) throw new Error(`no Sentinel answers who is master of ${group}`)
+      return found
+    },
+    url: (group, user) => urlOf(plan, group, user),
+    whenReady,
+    stop,
+  }
+}
+
+interface Member {
+  node: RedisNode
+  isMaster: boolean
+  launchAs: (start: () => Promise<RedisProcess>) => Promise<void>
+  launchFirst: () => Promise<RedisProcess>
+}
+
+function membersOf(plan: TopologyPlan, group: PlannedGroup): Member[] {
+  return group.nodes.map((planned) => {
+    const isMaster = planned === group.master
+    const first: ReplicaOf = isMaster ? undefined : group.master
+    return {
+      isMaster,
+      launchFirst: () => launchNode(plan, group, planned, first),
+      ...createNode({
+        planned,
         group: group.name,
-        address,
-        start: async (role: { replicaOf: ReplicaOf } | undefined) => {
-          const replicaOf = role ? role.replicaOf : await currentRole(group, address)
-          return startRedisServer({
-            ...common(),
-            directory: folder(group.name, index),
-            port: address.port,
-            config: nodeConfig(group, address, folder(group.name, index), replicaOf),
-            files: { 'users.acl': renderUsers({ ...options, group: group.name }) },
-          })
+        launch: async (signal) => {
+          const gather = () => gatherEvidence(plan, group, planned)
+          const replicaOf = await awaitRole(gather, roleBoundMs(plan), signal)
+          return launchNode(plan, group, planned, replicaOf)
         },
       }),
-    ),
-  )
+    }
+  })
+}
 
-  function common() {
-    return { program: options.program, dieWithParent: options.dieWithParent ?? false }
-  }
-  function nodeConfig(
-    group: GroupOptions,
-    address: RedisAddress,
-    path: string,
-    replicaOf: ReplicaOf,
-  ): string {
-    const config = renderTemplate(['node.conf', `${group.name}.conf`], {
-      BIND: address.host,
-      PORT: address.port,
-      ANNOUNCE_HOST: address.host,
-      DATA_DIRECTORY: path,
-      ACL_FILE: join(path, 'users.acl'),
-      REPLICATION_PASSWORD: credentials.replication,
-      MIN_REPLICAS_TO_WRITE: group.ports.length > 1 ? 1 : 0,
-      MAX_MEMORY: group.maxMemory,
-    })
-    return replicaOf ? `${config}replicaof ${replicaOf.host} ${replicaOf.port}\n` : config
-  }
-  function currentRole(group: (typeof watched)[number], self: RedisAddress): Promise<ReplicaOf> {
-    const others = group.nodes.filter((node) => !isSame(node, self))
-    return awaitRole(async () => {
-      const states = sentinelFolders.map((path) => readSentinelState(join(path, 'sentinel.conf')))
-      const [live, ...peers] = await Promise.all([
-        askMaster(sentinels, admin, group.name),
-        ...others.map(async (address) => {
-          const info = await redisInfo(address, admin, 'replication').catch(() => undefined)
-          const role = info?.['role'] === 'master' ? ('master' as const) : ('replica' as const)
-          return info && { address, role }
-        }),
-      ])
-      return {
-        self,
-        live,
-        saved: newestMaster(states.map((state) => state?.groups[group.name])),
-        peers: peers.filter((peer) => peer !== undefined),
-        first: group.master,
-      }
-    }, failoverBoundMs)
-  }
-  const { downAfterMs = 2000, failoverTimeoutMs = 6000 } = options
-  const failoverBoundMs = downAfterMs + 2 * failoverTimeoutMs
+/** Detection, a failed first attempt, and the second. */
+function roleBoundMs(plan: TopologyPlan): number {
+  return plan.downAfterMs + 2 * plan.failoverTimeoutMs + 5000
+}
 
-  const sentinelNodes = sentinels.map((self, index) =>
-    createNode({
-      name: `sentinel-${index + 1}`,
-      group: 'sentinel',
-      address: { host: self.host, port: self.port },
-      start: (role) => {
-        const path = folder('sentinel', index)
-        const file = join(path, 'sentinel.conf')
-        // Alone it comes back with what it wrote itself; with all others, with what all agreed on.
-        const fresh = role !== undefined || !existsSync(file)
-        const config = fresh ? sentinelConfig(self, path) : readFileSync(file, 'utf8')
-        const files = { 'users.acl': renderSentinelUsers(credentials) }
-        return startRedisServer({
-          ...common(),
-          directory: path,
-          port: self.port,
-          config,
-          files,
-          sentinel: true,
-        })
-      },
-    }),
-  )
-  function sentinelConfig(self: SentinelSelf, path: string): string {
-    return renderSentinelConfig({
-      self,
-      sentinels,
-      groups: watched,
-      saved: remembered,
-      password: credentials.sentinel,
-      directory: path,
-      downAfterMs,
-      failoverTimeoutMs,
-    })
+async function startAll(members: readonly Omit<Member, 'isMaster'>[]): Promise<void> {
+  const started = members.map(({ launchAs, launchFirst }) => launchAs(launchFirst))
+  // All must have come to an end before the failure of one stops the others.
+  await Promise.allSettled(started)
+  await Promise.all(started)
+}
+
+async function untilReady(
+  plan: TopologyPlan,
+  withinMs: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const deadline = Date.now() + withinMs
+  for (;;) {
+    signal?.throwIfAborted()
+    try {
+      return await requireReady(plan)
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+    }
+    await wait(20)
   }
-  return undefined as never
+}
+
+async function stopLeftovers(options: TopologyOptions): Promise<void> {
+  const { sentinels, groups, log } = planTopology(options)
+  const stopAll = (servers: readonly PlannedServer[]) =>
+    Promise.all(servers.map(({ directory }) => stopRecorded(join(directory, 'server.pid.json'))))
+  const stopped = [
+    ...(await stopAll(sentinels)),
+    ...(await stopAll(groups.flatMap(({ nodes }) => nodes))),
+  ].filter((was) => was)
+  if (stopped.length > 0) log(`Stopped ${stopped.length} Redis servers that were left running`)
+}
+
+function urlOf(plan: TopologyPlan, group: RedisGroupKind, user: string): string {
+  const { services, discovery, admin } = plan.credentials
+  const password = user === 'admin' ? admin : services[user]
+  if (password === undefined) throw new Error(`there is no Redis user ${user}`)
+  const hosts = plan.sentinels.map(({ host, port }) => `${host}:${port}`).join(',')
+  const query = new URLSearchParams({ sentinelUser: 'discovery', sentinelPassword: discovery })
+  return `redis+sentinel://${user}:${encodeURIComponent(password)}@${hosts}/${group}?${query.toString()}`
 }

@@ -1,4 +1,5 @@
 import { Type, type Static, type TObject } from 'typebox'
+import { listed } from './field-problems.ts'
 
 /** A TCP port; 0 takes any free one. */
 export function port(options: { default?: number; description?: string } = {}) {
@@ -18,7 +19,7 @@ export function url(schemes: readonly string[]) {
   const escaped = schemes.map((scheme) => scheme.replaceAll('+', '\\+'))
   return Type.String({
     pattern: `^(${escaped.join('|')})://[^\\s]+$`,
-    description: `URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
+    description: `a URL that begins with ${listed(schemes.map((scheme) => `${scheme}://`))}`,
   })
 }
 

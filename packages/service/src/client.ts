@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher } from 'undici'
+import { Agent, errors, type Dispatcher } from 'undici'
 import { AppError, type RouteContract, type RouteInput, type RouteReply } from '@wattle/contracts'
 import { readReply, wrongReply, type RawReply } from './client-reply.ts'
 import { headersOf, pathOf, type CallContext, type LooseInput } from './client-request.ts'
@@ -182,7 +182,7 @@ function failureOf(
   if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
     return wrongReply(service, contract, 'the reply is too large')
   }
-  if (code.startsWith('HPE_')) return wrongReply(service, contract, `it is not HTTP (${code})`)
+  if (cause instanceof errors.HTTPParserError) return wrongReply(service, contract, 'no HTTP')
   return new AppError('UNAVAILABLE', `The ${service} service cannot be reached at the moment.`, {
     cause,
   })

@@ -41,11 +41,14 @@ export function loadConfig<T extends TObject>(
   const root = schemaNode(schema)
   const names = Object.keys(root.properties ?? {})
   const faults = new Map<string, string>()
+  const texts: Record<string, string> = {}
   const given: Record<string, unknown> = {}
 
   for (const name of names) {
     const text = textOf(name, env, (sentence) => faults.set(name, sentence))
-    if (text !== undefined) given[name] = valueOf(root.properties?.[name] ?? {}, text)
+    if (text === undefined) continue
+    texts[name] = text
+    given[name] = valueOf(root.properties?.[name] ?? {}, text)
   }
   const config = Value.Default(schema, given)
 
@@ -62,7 +65,7 @@ export function loadConfig<T extends TObject>(
     try {
       judge(value as never)
     } catch (error) {
-      faults.set(name, `${name} cannot be used: ${withoutValue(error, env[name] ?? '')}`)
+      faults.set(name, `${name} cannot be used: ${withoutValue(error, texts[name] ?? '')}`)
     }
   }
   if (faults.size > 0) throw new ConfigError([...faults.values()])
@@ -142,9 +145,10 @@ function misspelt(env: Environment, names: readonly string[]): string[] {
   })
 }
 
-/** At most two edits apart (Levenshtein), and long enough for that to mean something. */
+/** One or two edits apart (Levenshtein), by length. */
 function isNear(a: string, b: string): boolean {
-  if (a.length < 8 || Math.abs(a.length - b.length) > 2) return false
+  const limit = a.length < 12 ? 1 : 2
+  if (Math.abs(a.length - b.length) > limit) return false
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
@@ -154,7 +158,7 @@ function isNear(a: string, b: string): boolean {
     }
     row = next
   }
-  return (row[b.length] ?? 0) <= 2
+  return (row[b.length] ?? 0) <= limit
 }
 
 function warnOnStderr(sentence: string): void {

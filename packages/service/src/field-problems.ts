@@ -1,9 +1,12 @@
 import type { TLocalizedValidationError } from 'typebox/error'
+import { Settings } from 'typebox/system'
 import { nodeAt, pointerSteps, type SchemaNode } from './schema-node.ts'
 
 export type FieldProblem = { readonly field: string; readonly problem: string }
 
 const maxProblems = 20
+// TypeBox stops at 8, and a union or an unknown field takes several.
+Settings.Set({ maxErrors: 64 })
 const maxNameLength = 60
 
 /**
@@ -19,22 +22,24 @@ export function fieldProblems(
     if (!problems.has(field) && problems.size < maxProblems) problems.set(field, problem)
   }
   for (const error of errors) {
-    // Each branch of a union complains too; the union itself says it better.
-    if (/\/(anyOf|oneOf)\//.test(error.schemaPath) || error.keyword === 'boolean') continue
+    // Each branch of a union complains too, and each unknown field twice; what covers them says it better.
+    if (/\/(anyOf|oneOf)\//.test(error.schemaPath)) continue
+    if (error.keyword === 'additionalProperties') continue
     const node = nodeAt(root, error.schemaPath)
     const path = pointerSteps(error.instancePath)
     if (error.keyword === 'required') {
       for (const name of error.params.requiredProperties) {
         add(fieldName([...path, name]), missing(node.properties?.[name]))
       }
-    } else if (error.keyword === 'additionalProperties') {
-      for (const name of error.params.additionalProperties) {
-        add(fieldName([...path, name]), `is not known here (${knownFields(node)})`)
-      }
+    } else if (error.keyword === 'boolean') {
+      // The schema at this path is the `false` of additionalProperties.
+      const parent = nodeAt(root, error.schemaPath.replace(/\/additionalProperties$/, ''))
+      add(fieldName(path), `is not known here (${knownFields(parent)})`)
     } else {
       add(fieldName(path), problemOf(error, node))
     }
   }
+  if (problems.size === 0) problems.set('', 'does not have the right form')
   return [...problems].map(([field, problem]) => ({ field, problem }))
 }
 
@@ -124,9 +129,12 @@ export function wantedForm(node: SchemaNode): string {
   }
   const form = formatNames[node.format ?? ''] ?? typeNames[node.type ?? ''] ?? ''
   if (node.description === undefined || node.format !== undefined || form === '') return form
+  // "An id of the form usr_<uuid>" says all; "E.164" does not.
+  if (/^an? /i.test(node.description)) return `a${node.description.slice(1)}`
   return `${form} (${node.description})`
 }
 
-function listed(words: readonly string[]): string {
+/** `a, b or c` */
+export function listed(words: readonly string[]): string {
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
 }

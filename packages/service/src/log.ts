@@ -20,18 +20,24 @@ export function createLogger(options: {
   const { name, version, config } = options
   const destination = options.destination ?? pino.destination({ dest: 1, sync: true })
   const pretty = config.WATTLE_LOG_FORMAT === 'pretty'
-  return pino(
+  const logger = pino(
     {
       level: config.WATTLE_LOG_LEVEL,
       base: version === undefined ? { service: name } : { service: name, version },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: {
         level: (label) => ({ level: label }),
-        log: (fields) => withoutSecrets(fields),
+        log: withoutSecrets,
       },
       serializers: { err: errorFields, error: errorFields },
       hooks: { streamWrite: pretty ? (line) => prettyLine(scrubText(line)) : scrubText },
     },
     destination,
   )
+  // Bindings of children pass by the formatter. Children inherit this method.
+  const { child } = logger
+  logger.child = function childWithoutSecrets(this: Logger, bindings, childOptions) {
+    return child.call(this, withoutSecrets(bindings), childOptions)
+  } as Logger['child']
+  return logger
 }

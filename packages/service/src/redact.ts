@@ -1,7 +1,7 @@
 const secretName =
-  /^(.*[-_.])?(authorization|cookies?|set-cookie|pass(word|wd|phrase)?|secrets?|tokens?|credentials?|api-?key|private-?key|signing-?key)$/i
+  /^(.*[-_.])?(authorization|cookies?|pass(word|wd|phrase|code)?|secrets?|tokens?|credentials?|otp|pin|cvv|cvc|jwt|(api|private|signing)[-_]?key)$/i
 const secretSuffix =
-  /(Password|Passphrase|Secret|Token|Cookie|Authorization|Credentials|ApiKey|PrivateKey|SigningKey)$/
+  /(Authorization|Cookies?|Pass(word|wd|phrase|code)|Secrets?|Tokens?|Credentials?|ApiKey|PrivateKey|SigningKey)$/
 const replaced = '[redacted]'
 const maxDepth = 6
 const maxCauses = 5

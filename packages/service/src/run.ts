@@ -12,9 +12,11 @@ export type RunOptions = {
   readonly name: string
   /** Builds the app; it is then listened on and stopped here. */
   readonly start: (context: StartContext) => Promise<FastifyInstance> | FastifyInstance
+  /** How long each thing registered with onClose may take; 5,000 ms. */
+  readonly closeTimeoutMs?: number
 }
 
-const closeTimeoutMs = 5_000
+const defaultCloseTimeoutMs = 5_000
 
 /**
  * The main function of a service process. Reads no configuration itself: `start` does, and a ConfigError from it ends
@@ -25,7 +27,8 @@ const closeTimeoutMs = 5_000
  * onClose is closed in reverse order, and the exit code is 0, or 1 when something had to be cut off. A second signal
  * exits at once.
  */
-export async function runService({ name, start }: RunOptions): Promise<void> {
+export async function runService(options: RunOptions): Promise<void> {
+  const { name, start, closeTimeoutMs = defaultCloseTimeoutMs } = options
   const closers: { name: string; close: () => unknown }[] = []
   let app: FastifyInstance | undefined
   let stopping = false
@@ -35,7 +38,7 @@ export async function runService({ name, start }: RunOptions): Promise<void> {
     stopping = true
     app?.log.info({ signal }, 'stopping')
     const isClean = app === undefined || (await drain(app))
-    const areClosed = await closeAll(closers, app?.log)
+    const areClosed = await closeAll(closers, closeTimeoutMs, app?.log)
     app?.log.info('stopped')
     process.exit(isClean && areClosed ? 0 : 1)
   }
@@ -57,7 +60,7 @@ export async function runService({ name, start }: RunOptions): Promise<void> {
     if (stopping) return
     process.stderr.write(`${name}: ${sentenceOf(error, app)}\n`)
     await app?.close()
-    await closeAll(closers, app?.log)
+    await closeAll(closers, closeTimeoutMs, app?.log)
     process.exit(1)
   }
 }
@@ -82,7 +85,7 @@ export async function drain(app: FastifyInstance): Promise<boolean> {
   // A connection whose last answer left before it could say `Connection: close` idles on, and would hold up the end.
   const sweep = setInterval(() => app.server.closeIdleConnections(), 50)
   try {
-    await within(WATTLE_DRAIN_MS + closeTimeoutMs, () => app.close())
+    await within(WATTLE_DRAIN_MS + defaultCloseTimeoutMs, () => app.close())
   } catch (error) {
     isCut = true
     app.log.warn({ err: error }, 'the app could not be closed')
@@ -95,12 +98,13 @@ export async function drain(app: FastifyInstance): Promise<boolean> {
 
 async function closeAll(
   closers: readonly { name: string; close: () => unknown }[],
+  timeoutMs: number,
   log: Pick<Logger, 'warn'> | FastifyInstance['log'] | undefined,
 ): Promise<boolean> {
   let allClosed = true
   for (const { name, close } of closers.toReversed()) {
     try {
-      await within(closeTimeoutMs, close)
+      await within(timeoutMs, close)
     } catch (error) {
       allClosed = false
       log?.warn({ err: error, closing: name }, 'could not be closed')

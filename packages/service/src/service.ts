@@ -55,7 +55,6 @@ export type ServiceOptions = {
 }
 
 const maxHeaderBytes = 16 * 1024
-const maxUrlLength = 8 * 1024
 const maxParamLength = 1024
 
 /**

@@ -35,13 +35,15 @@ export function refuseUnreadable(
 export function refuseExpectation(request: IncomingMessage, response: ServerResponse): void {
   const refusal = new AppError('BAD_REQUEST', 'The Expect header may only be 100-continue.')
   const requestId = requestIdOf(request)
+  const body = JSON.stringify(problemDocument(refusal, requestId))
   response.writeHead(refusal.status, {
     'content-type': problemType,
+    'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
     connection: 'close',
     'x-request-id': requestId,
   })
-  response.end(JSON.stringify(problemDocument(refusal, requestId)))
+  response.end(body)
 }
 
 function refusalOf(code: string | undefined, maxHeaderBytes: number): AppError {

@@ -5,6 +5,11 @@ import { Client, escapeIdentifier, escapeLiteral } from 'pg'
 import { grantsOfDatabase, grantsOfSchema, rolesOf, withRoles } from './database-roles.ts'
 import { acquirePostgres, type SharedPostgres } from './shared-postgres.ts'
 
+/** Where databases can be made: URLs of a server, the superuser's without arguments. */
+export interface DatabaseHost {
+  url(database?: string, user?: string, password?: string): string
+}
+
 /** `migrate` of `@wattle/database`, or anything like it. */
 export type Migrate = (options: { url: string; directory: string }) => Promise<unknown>
 
@@ -42,13 +47,21 @@ let shared: Promise<SharedPostgres> | undefined
  * they run once for all, into a template of which each database is a copy.
  */
 export async function startDatabase(options: StartTestDatabaseOptions = {}): Promise<TestDatabase> {
-  const { service = 'test' } = options
   shared ??= acquirePostgres()
   const { server } = await shared
+  return makeDatabase(server, options)
+}
+
+/** The same on a given server. */
+export async function makeDatabase(
+  server: DatabaseHost,
+  options: StartTestDatabaseOptions,
+): Promise<TestDatabase> {
+  const { service = 'test' } = options
   const admin = (sql: string, values?: unknown[]) => run(server.url(), sql, values)
   const roles = rolesOf(service)
   await admin(withRoles(service))
-  const template = await ensureTemplate(options, service, server.url.bind(server))
+  const template = await ensureTemplate(options, service, server)
 
   const name = `${service}_${randomBytes(6).toString('hex')}`
   await admin(
@@ -83,14 +96,14 @@ export async function startDatabase(options: StartTestDatabaseOptions = {}): Pro
 async function ensureTemplate(
   options: StartTestDatabaseOptions,
   service: string,
-  url: SharedPostgres['server']['url'],
+  server: DatabaseHost,
 ): Promise<string> {
   const { migrations, migrate } = options
   if ((migrations === undefined) !== (migrate === undefined)) {
     throw new Error('startDatabase needs both `migrations` and `migrate`, or neither')
   }
   const name = `template_${service}_${hashOf(migrations)}`
-  const client = new Client({ connectionString: url() })
+  const client = new Client({ connectionString: server.url() })
   client.on('error', () => undefined)
   await client.connect()
   try {
@@ -104,9 +117,10 @@ async function ensureTemplate(
     await client.query(
       `create database ${escapeIdentifier(draft)} owner ${escapeIdentifier(roles.owner)}`,
     )
-    await run(url(draft), grantsOfSchema(service))
+    await run(server.url(draft), grantsOfSchema(service))
     if (migrations !== undefined && migrate) {
-      await migrate({ url: url(draft, roles.owner, roles.password), directory: migrations })
+      const url = server.url(draft, roles.owner, roles.password)
+      await migrate({ url, directory: migrations })
     }
     // Nobody may be connected to a template while it is copied.
     await client.query(`alter database ${escapeIdentifier(draft)} allow_connections false`)

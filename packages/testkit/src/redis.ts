@@ -1,14 +1,14 @@
-import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import {
   onFreePort,
   renderTemplate,
   renderUsers,
   startRedisServer,
-  type RedisCredentials,
   type RedisGroupKind,
 } from '@wattle/servers'
 import { clientPool, type ClientOptions } from './clients.ts'
+import { testCredentials } from './credentials.ts'
+import { controlled, type TestServer } from './test-server.ts'
 import { redisProgram, scratchDirectory } from './workspace.ts'
 
 export interface StartTestRedisOptions {
@@ -21,34 +21,25 @@ export interface StartTestRedisOptions {
   services?: readonly string[]
   /** First part of every key. Default `test`. */
   environment?: string
-  /** Evicting and unsaved (default), or keeping everything. */
+  /** Evicting and unsaved (`cache`, the default), or keeping everything (`state`). */
   group?: RedisGroupKind
   /** Default `256mb`. */
   maxMemory?: string
 }
 
-export interface TestRedis {
-  readonly host: string
-  readonly port: number
-  readonly pid: number
+export interface TestRedis extends TestServer {
   /** Everything is allowed to whoever uses this URL. */
   readonly url: string
   /** The URL of one service's user; needs `acl`. */
   urlFor(service: string): string
   /** A plain ioredis client, closed with the server. */
   client(options?: ClientOptions): Redis
-  /** kill -9; resolves when the process is gone. */
-  kill(): Promise<void>
-  /** Starts it again on the same port; `cache` comes back empty. */
-  restart(): Promise<void>
-  /** It hangs: connections stay open, nothing answers. */
-  freeze(): void
-  thaw(): void
-  stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
 const host = '127.0.0.1'
+
+/** The users file of a server without access control. */
 export const everybody = 'user default on nopass allkeys allchannels +@all\n'
 
 /** Starts one real Redis with the settings of production, for this test file alone. */
@@ -76,53 +67,29 @@ export async function startRedis(options: StartTestRedisOptions = {}): Promise<T
         MAX_MEMORY: maxMemory,
       }),
     })
-  let server = await onFreePort(start)
-  const { port } = server
-  const admin = acl ? { username: 'admin', password: credentials.admin } : {}
-  const clients = clientPool({ host, port, ...admin })
-  const stop = async () => {
-    clients.closeAll()
-    await server.stop()
-    scratch.remove()
-  }
-  return {
+  const first = await onFreePort(start)
+  const { port } = first
+  const server = await controlled(() => start(port), first)
+  const clients = clientPool({
     host,
     port,
-    get pid() {
-      return server.pid
-    },
+    ...(acl ? { username: 'admin', password: credentials.admin } : {}),
+  })
+  const { stop: stopServer } = server
+  const stop = async () => {
+    clients.closeAll()
+    await stopServer()
+    scratch.remove()
+  }
+  return Object.assign(server, {
     url: acl ? `redis://admin:${credentials.admin}@${host}:${port}` : `redis://${host}:${port}`,
-    urlFor(service) {
+    urlFor(service: string) {
       const password = credentials.services[service]
       if (!acl || password === undefined) throw new Error(`there is no user for ${service}`)
       return `redis://${service}:${password}@${host}:${port}`
     },
     client: clients.open,
-    async kill() {
-      server.kill('SIGKILL')
-      await server.exited
-    },
-    async restart() {
-      await server.stop()
-      server = await start(port)
-    },
-    freeze: () => void server.kill('SIGSTOP'),
-    thaw: () => void server.kill('SIGCONT'),
     stop,
     [Symbol.asyncDispose]: stop,
-  }
-}
-
-/** Fresh passwords for every account. */
-export function testCredentials(
-  services: readonly string[] = ['user', 'billing', 'gateway'],
-): RedisCredentials {
-  const password = () => randomBytes(12).toString('hex')
-  return {
-    replication: password(),
-    sentinel: password(),
-    discovery: password(),
-    admin: password(),
-    services: Object.fromEntries(services.map((service) => [service, password()])),
-  }
+  })
 }

@@ -62,8 +62,7 @@ export function stopIfUnused(): Promise<boolean> {
   return withFileLock(lock, async () => {
     if (inUse()) return false
     const server = await startPostgres({ directory: home, durable: false })
-    await server.stop()
-    rmSync(server.socketDirectory, { recursive: true, force: true })
+    await server.destroy()
     rmSync(home, { recursive: true, force: true })
     return true
   })

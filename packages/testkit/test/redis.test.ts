@@ -26,7 +26,7 @@ describe('a single Redis', () => {
     let settled = false
     const reply = client.ping().finally(() => (settled = true))
     const impatient = redis.client({ commandTimeout: 300, connectTimeout: 200 })
-    await expect(impatient.ping()).rejects.toThrow()
+    await expect(impatient.ping()).rejects.toThrow('timed out')
     expect(settled).toBe(false)
     redis.thaw()
     expect(await reply).toBe('PONG')
@@ -37,7 +37,7 @@ describe('a single Redis', () => {
     const client = redis.client()
     await client.set('a', '1')
     await redis.kill()
-    await expect(redis.client({ retryStrategy: () => null }).ping()).rejects.toThrow()
+    await expect(redis.client({ retryStrategy: () => null }).ping()).rejects.toThrow('closed')
     await redis.restart()
     expect(await eventually(() => client.get('a'))).toBeNull()
   })

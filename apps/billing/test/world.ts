@@ -1,0 +1,90 @@
+import { fileURLToPath } from 'node:url'
+import { createCache } from '@wattle/cache'
+import { newId, type Id } from '@wattle/contracts'
+import { migrate, openDatabase } from '@wattle/database'
+import {
+  bearerAuthentication,
+  generateSigningKey,
+  internalTokens,
+  internalTokenVerifier,
+  localKeys,
+  readSigningKeys,
+} from '@wattle/identity'
+import { connectRedis, keySpace } from '@wattle/redis'
+import { baseConfig, createLogger, createRegistry, loadConfig } from '@wattle/service'
+import { fakeClock, startDatabase, startRedis } from '@wattle/testkit'
+import { Type } from 'typebox'
+import { buildBilling } from '../src/app.ts'
+import type { Biller } from '../src/biller.ts'
+import { sandboxBiller } from '../src/sandbox-biller.ts'
+import type { DB } from '../src/schema.ts'
+
+export const migrations = fileURLToPath(new URL('../migrations', import.meta.url))
+
+/** Noon in Lagos in the middle of a month: 2026-11-20. */
+export const startMs = Date.UTC(2026, 10, 20, 11)
+
+export const startTestDatabase = () => startDatabase({ service: 'billing', migrations, migrate })
+
+/** The billing service on a real PostgreSQL and Redis, called as the gateway would call it. */
+export async function startBilling(options: { biller?: Biller } = {}) {
+  const [postgres, redisServer] = await Promise.all([
+    startTestDatabase(),
+    startRedis({ acl: true }),
+  ])
+  const clock = fakeClock(startMs)
+  const { now } = clock
+  const config = loadConfig(Type.Object({ ...baseConfig }), {
+    WATTLE_ENV: 'test',
+    WATTLE_SERVICE_PORT: '0',
+    WATTLE_LOG_LEVEL: 'trace',
+  })
+  const logLines: string[] = []
+  const destination = { write: (line: string) => void logLines.push(line) }
+  const log = createLogger({ name: 'billing', config, destination })
+  const registry = createRegistry('billing')
+  const database = openDatabase<DB>({ url: postgres.url, name: 'billing', log })
+  const redis = connectRedis({ url: redisServer.urlFor('billing'), name: 'billing', log })
+  const keys = keySpace({ environment: 'test', service: 'billing' })
+  const cache = createCache({ redis, keys, log, registry })
+  await redis.whenReady(5_000)
+
+  const gateway = internalTokens({ keys: readSigningKeys(generateSigningKey()) })
+  const authenticate = bearerAuthentication(
+    internalTokenVerifier({ keys: localKeys(gateway.jwks), service: 'billing' }),
+  )
+  const biller = options.biller ?? sandboxBiller({ now })
+  const kit = { config, log, registry, authenticate }
+  const app = await buildBilling({ ...kit, database, redis, cache, biller, now })
+
+  /** Calls as a person, with the token that the gateway would send. */
+  function person(userId: Id<'usr'> = newId('usr')) {
+    const token = gateway.tokenFor({ userId, roles: [], tokenId: newId('tok') }, 'billing')
+    const headers = { authorization: `Bearer ${token}` }
+    return {
+      userId,
+      get: (url: string, query: Record<string, string> = {}) =>
+        app.inject({ method: 'GET', url, query, headers }),
+      link: (body: object, extra: Record<string, string> = {}) =>
+        app.inject({
+          method: 'POST',
+          url: '/bills/accounts',
+          headers: { ...headers, ...extra },
+          payload: body,
+        }),
+    }
+  }
+
+  async function stop(): Promise<void> {
+    await app.close()
+    cache.close()
+    await redis.close()
+    await database.close()
+    await Promise.all([redisServer.stop(), postgres.drop()])
+  }
+
+  return { app, clock, database, logLines, person, postgres, redisServer, stop }
+}
+
+export type BillingWorld = Awaited<ReturnType<typeof startBilling>>
+export type Person = ReturnType<BillingWorld['person']>

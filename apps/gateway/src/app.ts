@@ -1,0 +1,94 @@
+import cors from '@fastify/cors'
+import {
+  accessTokenVerifier,
+  bearerAuthentication,
+  internalTokens,
+  publishJwks,
+  type KeySource,
+  type SigningKeys,
+} from '@wattle/identity'
+import { createService, type ServiceOptions } from '@wattle/service'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { addDocsPage } from './docs.ts'
+import { exposeRoutes } from './expose.ts'
+import type { Routes } from './routes.ts'
+import { createUpstream } from './upstream.ts'
+
+export type GatewayDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry'> & {
+  /** What is exposed, and where it is. */
+  readonly services: readonly { name: string; url: string; routes: Routes }[]
+  /** The user service's keys, which access tokens are checked with. */
+  readonly accessKeys: KeySource
+  /** The keys that sign internal tokens. */
+  readonly signingKeys: SigningKeys
+  readonly corsOrigins?: readonly string[]
+  readonly now?: () => number
+}
+
+/** The gateway, ready to listen or to be injected into. */
+export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> {
+  const { services, accessKeys, signingKeys, corsOrigins = [], now = Date.now, ...kit } = deps
+  const tokens = internalTokens({ keys: signingKeys, now })
+  const upstreams = services.map(({ name, url, routes }) => ({
+    name,
+    routes,
+    upstream: createUpstream({
+      service: name,
+      url,
+      tokenFor: ({ principal }: FastifyRequest) =>
+        principal?.userId === undefined || principal.tokenId === undefined
+          ? undefined
+          : tokens.tokenFor(
+              { userId: principal.userId, roles: principal.roles, tokenId: principal.tokenId },
+              name,
+            ),
+    }),
+  }))
+
+  const app = await createService({
+    ...kit,
+    name: 'gateway',
+    version: '0.1.0',
+    description: 'The one way in: every public route of every service',
+    authenticate: bearerAuthentication(accessTokenVerifier({ keys: accessKeys, now })),
+    // Said, but no reason to be unready: one service that is away must not take the others along.
+    checks: Object.fromEntries(
+      upstreams.map(({ name, upstream }) => [name, { required: false, check: upstream.check }]),
+    ),
+  })
+  if (corsOrigins.length > 0) await allowBrowsers(app, corsOrigins)
+  for (const { name, routes, upstream } of upstreams) {
+    await exposeRoutes(app, name, routes, upstream)
+    app.addHook('onClose', upstream.close)
+  }
+  publishJwks(app, tokens.jwks)
+  await addDocsPage(app)
+  return app
+}
+
+async function allowBrowsers(app: FastifyInstance, origins: readonly string[]): Promise<void> {
+  await app.register(cors, {
+    origin: [...origins],
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    allowedHeaders: [
+      'authorization',
+      'content-type',
+      'idempotency-key',
+      'if-none-match',
+      'if-match',
+    ],
+    exposedHeaders: [
+      'age',
+      'cache-status',
+      'etag',
+      'retry-after',
+      'x-cache-key',
+      'x-cache-response-time',
+      'x-cache-status',
+      'x-cache-ttl',
+      'x-request-id',
+    ],
+    maxAge: 600,
+    strictPreflight: false,
+  })
+}

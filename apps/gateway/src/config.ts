@@ -1,0 +1,42 @@
+import { readSigningKeys } from '@wattle/identity'
+import { baseConfig, loadConfig, url, type Environment } from '@wattle/service'
+import { Type, type Static } from 'typebox'
+
+const serviceUrl = url(['http', 'https'])
+
+const schema = Type.Object({
+  ...baseConfig,
+  WATTLE_USER_URL: serviceUrl,
+  WATTLE_BILLING_URL: serviceUrl,
+  /** Ed25519 private key in PKCS8 PEM; further keys after it are published too. */
+  WATTLE_INTERNAL_SIGNING_KEY: Type.String({ description: 'an Ed25519 private key in PEM' }),
+  /** Origins whose pages may call from a browser, comma-separated; none where it is not set. */
+  WATTLE_CORS_ORIGINS: Type.Array(Type.String(), { default: [] }),
+})
+
+export type GatewayConfig = Static<typeof schema>
+
+/** Throws ConfigError, with a sentence for each variable that is missing or wrong. */
+export function gatewayConfig(env: Environment = process.env): GatewayConfig {
+  return loadConfig(schema, env, {
+    check: {
+      WATTLE_USER_URL: assertServiceUrl,
+      WATTLE_BILLING_URL: assertServiceUrl,
+      WATTLE_INTERNAL_SIGNING_KEY: readSigningKeys,
+      WATTLE_CORS_ORIGINS: (origins) => origins.forEach(assertOrigin),
+    },
+  })
+}
+
+function assertServiceUrl(text: string): void {
+  const parsed = URL.parse(text)
+  if (parsed === null || parsed.search !== '' || parsed.hash !== '' || parsed.username !== '') {
+    throw new Error('write it as http://host:port, without user, query and fragment')
+  }
+}
+
+function assertOrigin(text: string): void {
+  if (URL.parse(text)?.origin !== text || !/^https?:/.test(text)) {
+    throw new Error('write each origin as https://host or http://host:port, without a path')
+  }
+}
