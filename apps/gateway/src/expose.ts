@@ -27,13 +27,14 @@ export async function exposeRoutes(
     })
     for (const contract of Object.values(routes)) {
       if (contract.auth === 'service') continue
-      const forward = ({ request, reply }: { request: Request; reply: Reply }) =>
-        upstream.forward(contract, request, reply)
-      addRoute(scope, contract, forward, { prefix: '/api' })
+      const options = { prefix: '/api' }
+      addRoute(
+        scope,
+        contract,
+        (call) => upstream.forward(contract, call.request, call.reply),
+        options,
+      )
     }
     done()
   })
 }
-
-type Request = Parameters<Upstream['forward']>[1]
-type Reply = Parameters<Upstream['forward']>[2]

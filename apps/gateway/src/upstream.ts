@@ -29,7 +29,7 @@ export type Upstream = {
 
 type Reply = Dispatcher.ResponseData
 
-/** Shorter than the five seconds after which Node closes an idle connection, longer where a service says so. */
+/** For a service that does not say how long it keeps an idle connection; ours do. */
 const keepAliveTimeoutMs = 4_000
 /** How much earlier than the gateway a service should give up, so that its own answer still arrives. */
 const marginMs = 20
@@ -63,7 +63,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     return agent.request({
       origin: base.origin,
       path: `${basePath}${pathOf(contract, request)}`,
-      method: method as Dispatcher.HttpMethod,
+      method,
       headers: {
         ...clientHeaders(request.headers),
         'x-forwarded-for': request.ip,

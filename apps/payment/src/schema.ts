@@ -167,7 +167,6 @@ export interface Payments {
 
 export interface ProcessorCallbacks {
   charge_key: string;
-  effect: string;
   id: string;
   processor: string;
   received_at: Generated<Timestamp>;

@@ -21,7 +21,14 @@ function expectAllRight(observations: readonly Observation[]): void {
   const wrong = observations.filter((one) => one.wrong !== undefined)
   const texts = wrong.slice(0, 5).map((one) => one.wrong)
   expect(texts, `${wrong.length} of ${observations.length} answers were wrong`).toEqual([])
-  expect(Math.max(...observations.map((one) => one.tookMs))).toBeLessThan(deadlineMs)
+  const times = observations.map((one) => one.tookMs).toSorted((a, b) => a - b)
+  const slowest = times.at(-1) ?? 0
+  const p99 = times[Math.floor(times.length * 0.99)] ?? 0
+  console.log(
+    `${times.length} answers, all right; p99 ${p99.toFixed(0)} ms, slowest ${slowest.toFixed(0)} ms`,
+  )
+  expect(observations.length).toBeGreaterThan(1_000)
+  expect(slowest).toBeLessThan(deadlineMs)
 }
 
 function hitShare(observations: readonly Observation[]): number {

@@ -108,7 +108,7 @@ export function openDatabase<DB>(options: DatabaseOptions): Database<DB> {
         ])
       } catch (error) {
         // A busy pool is not a dead server: somebody else was answered meanwhile.
-        if (answers === answersBefore) throw error
+        throw error
       } finally {
         clearTimeout(timer)
       }

@@ -106,6 +106,12 @@ describe('migrate', () => {
     expect(await run()).toMatchObject({ applied: ['0002_bad.sql'] })
   })
 
+  it('a file is applied together with the note of it, or not at all', async () => {
+    await files({ '0001_a.sql': 'create table a (id int); drop table migrations.applied;' })
+    await expect(run()).rejects.toThrow(/^0001_a\.sql: .*"migrations.applied" does not exist/)
+    expect(await tables()).toEqual([])
+  })
+
   it('a killed migration leaves nothing of its file, and the next run applies it', async () => {
     await files({ '0001_slow.sql': 'create table a (id int); select pg_sleep(5);' })
     const killed = run().catch((error: unknown) => error)

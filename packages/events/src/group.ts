@@ -60,25 +60,13 @@ export function openGroup({
       return (reply?.[0]?.[1] ?? []).map((entry) => delivery(entry, 1))
     },
 
-    /**
-     * Takes over up to `count` entries that lie with `owner` (with anybody, where it is not said) and of which
-     * nothing was heard for `idleMs`, except those `held` here already.
-     */
-    async claim(
-      idleMs: number,
-      count: number,
-      held: (entryId: string) => boolean,
-      owner?: string,
-    ): Promise<Delivery[]> {
-      const pending = await pendingEntries(idleMs, count, owner)
-      const deliveries = new Map(pending.map(([id, , , times]) => [id, times + 1]))
-      const wanted = [...deliveries.keys()].filter((id) => !held(id))
-      if (wanted.length === 0) return []
-      const entries = await client.xclaim(key, group, consumer, idleMs, ...wanted)
-      return (entries as (Entry | null)[]).flatMap((entry) =>
-        entry?.[1] ? [delivery(entry, deliveries.get(entry[0]) ?? 1)] : [],
-      )
-    },
+    /** Takes over up to `count` entries of which nothing was heard for `idleMs`, except those `held` here. */
+    claim: (idleMs: number, count: number, held: (entryId: string) => boolean) =>
+      take(idleMs, count, held, undefined),
+
+    /** Takes entries that were delivered here in an answer that never arrived: those that are not `held`. */
+    claimOwn: (count: number, held: (entryId: string) => boolean) =>
+      take(0, count + 1000, held, consumer),
 
     /** Says that these are still being worked on, except those that another has taken over. */
     async hold(entryIds: ReadonlySet<string>): Promise<void> {
@@ -103,9 +91,17 @@ export function openGroup({
       return reply === 1
     },
 
-    /** Removes consumers that hold nothing and were silent for `silentMs`, and `leaving`. */
-    async sweep(silentMs: number, leaving = ''): Promise<void> {
-      await redis.run(leaveScript, { keys: [key], args: [group, silentMs, leaving] })
+    /** Removes consumers that hold nothing and were silent for `silentMs`. */
+    async sweep(silentMs: number): Promise<void> {
+      await redis.run(leaveScript, { keys: [key], args: [group, silentMs, ''] })
+    },
+
+    /** Removes this consumer, unless something still lies with it. */
+    async leave(): Promise<void> {
+      await redis.run(leaveScript, {
+        keys: [key],
+        args: [group, Number.MAX_SAFE_INTEGER, consumer],
+      })
     },
 
     /** Entries that the group has not acknowledged; undefined when Redis cannot tell. */
@@ -119,6 +115,22 @@ export function openGroup({
       }
       return undefined
     },
+  }
+
+  async function take(
+    idleMs: number,
+    count: number,
+    held: (entryId: string) => boolean,
+    owner: string | undefined,
+  ): Promise<Delivery[]> {
+    const pending = await pendingEntries(idleMs, count, owner)
+    const deliveries = new Map(pending.map(([id, , , times]) => [id, times + 1]))
+    const wanted = [...deliveries.keys()].filter((id) => !held(id))
+    if (wanted.length === 0) return []
+    const entries = await client.xclaim(key, group, consumer, idleMs, ...wanted)
+    return (entries as (Entry | null)[]).flatMap((entry) =>
+      entry?.[1] ? [delivery(entry, deliveries.get(entry[0]) ?? 1)] : [],
+    )
   }
 
   async function pendingEntries(idleMs: number, count: number, owner: string | undefined) {

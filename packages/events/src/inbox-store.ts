@@ -122,7 +122,9 @@ export async function listDeadLetters<DB>(
   { limit, afterId }: { limit: number; afterId: number },
 ): Promise<DeadLetter[]> {
   const { rows } = await sql<DeadLetter>`
-    select ${columns} from dead_letters where id > ${afterId} order by id limit ${limit}`.execute(db)
+    select ${columns} from dead_letters where id > ${afterId} order by id limit ${limit}`.execute(
+    db,
+  )
   return rows
 }
 

@@ -1,4 +1,7 @@
 export { appendEvents, causedBy, type NewEvent } from './outbox.ts'
 export { startRelay, type Relay, type RelayOptions } from './relay.ts'
+export { consume, type ConsumeOptions, type Consumer, type EventHandler } from './consumer.ts'
+export type { DeadLetters, Redriven } from './dead-letters.ts'
+export type { DeadLetter, DeadLetterCause } from './inbox-store.ts'
 export { checkEventMigrations, type EventTables } from './migration-copies.ts'
 export { eventStreamKey } from './stream-key.ts'

@@ -96,13 +96,12 @@ export function createLanes<Item extends LaneItem>({
       }
     },
 
-    /** Starts nothing more, lets what runs end, and returns what is left. */
-    async stop(): Promise<Item[]> {
+    /** Starts nothing more and lets what runs end. */
+    async stop(): Promise<void> {
       stopped = true
       tellOfRoom()
       await Promise.all(running)
       for (const lane of lanes.values()) clearTimeout(lane.timer)
-      return [...lanes.values()].flatMap((lane) => lane.items)
     },
   }
 }

@@ -12,7 +12,10 @@ export type EventTables = 'outbox' | 'inbox'
  *
  * @throws Error that names the missing file and the command that makes it.
  */
-export function checkEventMigrations(directory: string | URL, tables: readonly EventTables[]): void {
+export function checkEventMigrations(
+  directory: string | URL,
+  tables: readonly EventTables[],
+): void {
   const folder = directory instanceof URL ? fileURLToPath(directory) : directory
   const present = readdirSync(folder)
     .filter((name) => name.endsWith('.sql'))

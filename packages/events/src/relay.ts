@@ -137,7 +137,7 @@ export function startRelay(options: RelayOptions): Relay {
     if ('changed' in reply) return adopt(outbox, reply.changed)
     const { streamIds } = reply
     const reached = { ...known, lastStreamId: streamIds.at(-1) ?? known.lastStreamId }
-    for (let having = reply.replicas; having < replicas && events.length > 0; ) {
+    for (let having = reply.replicas; having < replicas && events.length > 0;) {
       outage.failed(new Error(`${having} of ${replicas} replicas have the last events`))
       await pause(retry.baseMs)
       if (stopped()) return known
@@ -161,7 +161,10 @@ export function startRelay(options: RelayOptions): Relay {
   async function adopt(outbox: OutboxSession, history: History): Promise<History> {
     const repeated = await outbox.changeHistory(history, repeatMs)
     metrics.histories.inc({ service })
-    log?.info({ ...history, repeated }, `the event relay of ${service} met another history of Redis`)
+    log?.info(
+      { ...history, repeated },
+      `the event relay of ${service} met another history of Redis`,
+    )
     return history
   }
 

@@ -67,7 +67,10 @@ export function settle<DB>({
   })
 }
 
-/** Puts an entry among the dead letters, where the later events of its subject will wait behind it. */
+/**
+ * Puts an entry among the dead letters, where the later events of its subject will wait behind it. Resolves to false,
+ * and leaves it, when its effect is there.
+ */
 export async function bury<DB>({
   database,
   stream,
@@ -84,18 +87,19 @@ export async function bury<DB>({
   cause: DeadLetterCause
   error: string
   attempts: number
-}): Promise<void> {
+}): Promise<boolean> {
   const known = envelopeOf(decoded)
   const letter = letterOf(stream, entry, decoded, cause, error, attempts)
-  await database.transaction(async (trx) => {
+  return database.transaction(async (trx) => {
     if (known) {
       const { version, parkedFrom } = await lockPlace(trx, stream, known.subject)
-      if (known.version <= version) return
+      if (known.version <= version) return false
       if (parkedFrom === null || known.version < parkedFrom) {
         await parkFrom(trx, stream, known.subject, known.version)
       }
     }
     await insertDeadLetter(trx, letter)
+    return true
   })
 }
 

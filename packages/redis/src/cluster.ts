@@ -1,4 +1,4 @@
-import { Cluster, type ClusterOptions } from 'ioredis'
+import { Cluster, type ClusterOptions, type Redis } from 'ioredis'
 import { formatAddress, sameAddress, type Address } from './address.ts'
 import type { Backend, BackendOptions } from './backend.ts'
 import { createClient, identity, type Client } from './client.ts'
@@ -54,6 +54,10 @@ export function createClusterBackend(
         lastError = withoutArguments(error)
       })
     }
+    // ioredis connects to a node at its first call, and refuses those that come before that is done.
+    cluster.on('+node', (node: Redis) => {
+      if (!node.options.readOnly) node.connect().catch(() => {})
+    })
     cluster.on('end', () => setTimeout(() => reconnect(cluster), reconnectDelayMs(1, random)))
     return cluster
   }
@@ -63,7 +67,12 @@ export function createClusterBackend(
   }
 
   const commands = open('commands')
-  commands.on('ready', () => state.ready(config.nodes.map(formatAddress).join(', ')))
+  commands.on('ready', () => void announce())
+
+  async function announce(): Promise<void> {
+    await Promise.all(commands.nodes('master').map(settled))
+    if (commands.status === 'ready') state.ready(config.nodes.map(formatAddress).join(', '))
+  }
   commands.on('close', () => state.down(lastError))
 
   const known = (): Address[] =>
@@ -123,6 +132,20 @@ export function createClusterBackend(
       for (const subscriber of subscribers) subscriber.close()
     },
   }
+}
+
+/** Resolves when the node is connected, or was tried in vain. */
+function settled(node: Redis): Promise<void> {
+  if (node.status === 'ready') return Promise.resolve()
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      for (const event of ['ready', 'close', 'end']) node.off(event, done)
+      resolve()
+    }
+    const timer = setTimeout(done, timing.handshakeTimeoutMs)
+    for (const event of ['ready', 'close', 'end']) node.on(event, done)
+  })
 }
 
 function parseAddress(key: string): Address {

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseRedisUrl } from '../src/index.ts'
 
@@ -84,7 +84,7 @@ describe('R3: a wrong URL is refused in one sentence', () => {
 
   test('and no part of the password appears in it', () => {
     const password = fc
-      .string({ minLength: 6, unit: fc.constantFrom(...'Zq7:/?#@,[]%&= ') })
+      .string({ minLength: 6, unit: fc.constantFrom(...'Zq7:/?#@,[]%&= '.split('')) })
       .filter((text) => /[Zq7]/.test(text))
     fc.assert(
       fc.property(
@@ -92,15 +92,21 @@ describe('R3: a wrong URL is refused in one sentence', () => {
         fc.constantFrom('redis', 'redis+sentinel', 'rediss+cluster', 'nonsense'),
         fc.constantFrom('', 'host', 'host:x', 'h1,h2/group?x=1'),
         (secret, scheme, rest) => {
-          try {
-            parseRedisUrl(`${scheme}://user:${secret}@${rest}`)
-          } catch (error) {
-            expect(String(error)).not.toMatch(/[Zq7]/)
-            expect(String(error)).toMatch(/^Error: [A-Z][^\n]*\.$/)
-          }
+          const problem = problemOf(`${scheme}://user:${secret}@${rest}`)
+          expect(problem).not.toMatch(/[Zq7]/)
+          expect(problem).toMatch(/^(none|Error: [A-Z][^\n]*\.)$/)
         },
       ),
       { numRuns: 1000 },
     )
   })
 })
+
+function problemOf(url: string): string {
+  try {
+    parseRedisUrl(url)
+    return 'none'
+  } catch (error) {
+    return String(error)
+  }
+}

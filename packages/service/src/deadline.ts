@@ -14,6 +14,7 @@ export class Deadline {
   #controller: AbortController | undefined
   #reason: Error | undefined
   #timer: NodeJS.Timeout | undefined
+  #isAnswering = false
 
   constructor(budgetMs: number) {
     this.#endsAtMs = performance.now() + budgetMs
@@ -37,6 +38,19 @@ export class Deadline {
     this.#timer = setTimeout(expire, this.remainingMs(), this, reply)
   }
 
+  /**
+   * Says that the answer is on its way: from here on the clock can only cut off a stream, since a second answer would be
+   * an error.
+   */
+  answering(isStream: boolean): void {
+    this.#isAnswering = true
+    if (!isStream) clearTimeout(this.#timer)
+  }
+
+  get isAnswering(): boolean {
+    return this.#isAnswering
+  }
+
   /** Stops the clock; a reason says that the work is not wanted any more. */
   end(reason?: Error): void {
     clearTimeout(this.#timer)
@@ -53,7 +67,7 @@ function expire(deadline: Deadline, reply: FastifyReply): void {
   )
   // The reply first: listeners of the signal must not get to answer before it.
   if (!reply.sent) {
-    if (reply.raw.headersSent) reply.raw.destroy(error)
+    if (deadline.isAnswering) reply.raw.destroy(error)
     else reply.send(error)
   }
   deadline.end(error)

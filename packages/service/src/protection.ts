@@ -29,6 +29,8 @@ export async function protect(
       done(new AppError('URI_TOO_LONG', `The address may have at most ${maxUrlLength} characters.`))
     } else if (headers.host === undefined && httpVersion === '1.1') {
       done(new AppError('BAD_REQUEST', 'A request of HTTP/1.1 needs a Host header.'))
+    } else if ((headers['content-encoding'] ?? 'identity') !== 'identity') {
+      done(new AppError('UNSUPPORTED_MEDIA_TYPE', 'Send the body without Content-Encoding.'))
     } else done()
   })
 

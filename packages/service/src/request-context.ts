@@ -58,4 +58,14 @@ export function trackRequests(
     request.deadline.start(reply)
     done()
   })
+  app.addHook('onSend', (request, reply, payload, done) => {
+    // The deadline has answered while hooks were still at work on this answer, which is dropped.
+    if (reply.raw.headersSent) return
+    request.deadline.answering(isStream(payload))
+    done(null, payload)
+  })
+}
+
+function isStream(payload: unknown): boolean {
+  return typeof payload === 'object' && payload !== null && !Buffer.isBuffer(payload)
 }

@@ -95,7 +95,8 @@ export async function createService(options: ServiceOptions): Promise<FastifyIns
     }),
     frameworkErrors: (error, request, reply) => {
       const refusal = toAppError(error, { bodyLimit })
-      observe(request.method, 'unmatched', refusal.status, reply.elapsedTime)
+      observe(request.method, 'unmatched', refusal.status, 0)
+      logRequest(request, reply, refusal.status)
       void sendProblem(reply.header('x-request-id', request.id), refusal)
     },
   }) as unknown as FastifyInstance

@@ -1,3 +1,4 @@
+import { PassThrough } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { Type } from 'typebox'
@@ -127,5 +128,59 @@ describe('a deadline', () => {
     const { ms } = JSON.parse((await ask(`${service.url}/x`)).text) as { ms: number }
     expect(ms).toBeGreaterThan(4_000)
     expect(ms).toBeLessThanOrEqual(5_000)
+  })
+
+  test('that passes while hooks still work on the answer is one answer and no crash', async () => {
+    const hooked = Promise.withResolvers<void>()
+    await using service = await startApp((app) => {
+      app.addHook('preSerialization', async (request, _reply, payload) => {
+        if (request.routeOptions.url === '/slow' && request.deadline.remainingMs() > 0) {
+          await delay(500)
+          hooked.resolve()
+        }
+        return payload
+      })
+      addRoute(app, slow, () => ({ remainingMs: 0 }))
+    })
+    expect((await ask(`${service.url}/slow`)).status).toBe(504)
+    await hooked.promise
+    expect((await ask(`${service.url}/livez`)).status).toBe(200)
+  })
+
+  test('that passes does not spoil an answer that is being sent by a slow hook', async () => {
+    await using service = await startApp((app) => {
+      app.addHook('onSend', async (_request, _reply, payload) => {
+        await delay(450)
+        return payload
+      })
+      addRoute(app, slow, () => ({ remainingMs: 1 }))
+    })
+    expect((await ask(`${service.url}/slow`)).text).toBe('{"remainingMs":1}')
+  })
+
+  test('cuts off a stream that goes on after it', async () => {
+    await using service = await startApp((app) => {
+      app.get('/stream', { config: { deadlineMs: 200 } }, (_request, reply) => {
+        const stream = new PassThrough()
+        stream.write('begun')
+        return reply.send(stream)
+      })
+    })
+    await expect(ask(`${service.url}/stream`)).rejects.toThrow('terminated')
+    expect((await ask(`${service.url}/livez`)).status).toBe(200)
+  })
+
+  test('that passes in a route without a contract is answered too, and its late answer dropped', async () => {
+    const late = Promise.withResolvers<void>()
+    await using service = await startApp((app) => {
+      app.get('/raw', { config: { deadlineMs: 100 } }, async () => {
+        await delay(300)
+        late.resolve()
+        return { late: true }
+      })
+    })
+    expect((await ask(`${service.url}/raw`)).status).toBe(504)
+    await late.promise
+    expect((await ask(`${service.url}/livez`)).status).toBe(200)
   })
 })

@@ -250,6 +250,37 @@ describe('a body', () => {
   })
 })
 
+test.each([
+  ['GET', 'http://elsewhere/notes'],
+  ['GET', '*'],
+  ['OPTIONS', '*'],
+  ['GET', '//notes'],
+  ['GET', '/notes/'],
+  ['GET', '/notes;a=b'],
+  ['GET', '/notes/../notes'],
+  ['GET', '/./notes'],
+  ['GET', '/notes?%'],
+  ['GET', '/notes?&&&=&'],
+  ['GET', '/notes#x'],
+  ['HEAD', '/notes/%zz'],
+  ['PROPFIND', '/notes'],
+  ['TRACE', '/notes'],
+  ['QUERY', '/notes'],
+])('an odd target (%s %s) is no error of ours', async (method, target) => {
+  const answer = await sendRaw(service.port, request([`${method} ${target} HTTP/1.1`, ...closing]))
+  expect(answer).toMatch(/^HTTP\/1\.1 [24]\d\d /)
+})
+
+test('a compressed body: 415', async () => {
+  const answer = await postJson(`${service.url}/notes`, '{"title":"x"}', {
+    'content-encoding': 'gzip',
+  })
+  expect(answer.problem).toMatchObject({
+    status: 415,
+    detail: 'Send the body without Content-Encoding.',
+  })
+})
+
 test('headers of a request never come back in an answer as headers', async () => {
   const { headers } = await ask(`${service.url}/notes`, {
     headers: { 'x-request-id': 'short', traceparent: 'evil' },

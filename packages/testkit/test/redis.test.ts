@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { eventually, startRedis } from '@wattle/testkit'
+import { startRedis } from '@wattle/testkit'
+import { redisPromises } from './redis-suite.ts'
 
 describe('a single Redis', () => {
   it('is ready to use, and starts in well under a second', async () => {
@@ -11,36 +12,7 @@ describe('a single Redis', () => {
     expect(tookMs).toBeLessThan(3000)
   })
 
-  it('each call has a server of its own', async () => {
-    await using one = await startRedis()
-    await using other = await startRedis()
-    await one.client().set('a', '1')
-    expect(await other.client().get('a')).toBeNull()
-  })
-
-  it('hangs while frozen: a command gets neither a reply nor an error, and goes on after the thaw', async () => {
-    await using redis = await startRedis()
-    const client = redis.client({ commandTimeout: 60_000 })
-    await client.ping()
-    redis.freeze()
-    let settled = false
-    const reply = client.ping().finally(() => (settled = true))
-    const impatient = redis.client({ commandTimeout: 300, connectTimeout: 200 })
-    await expect(impatient.ping()).rejects.toThrow('timed out')
-    expect(settled).toBe(false)
-    redis.thaw()
-    expect(await reply).toBe('PONG')
-  })
-
-  it('refuses connections once killed, and comes back empty on the same port', async () => {
-    await using redis = await startRedis()
-    const client = redis.client()
-    await client.set('a', '1')
-    await redis.kill()
-    await expect(redis.client({ retryStrategy: () => null }).ping()).rejects.toThrow('closed')
-    await redis.restart()
-    expect(await eventually(() => client.get('a'))).toBeNull()
-  })
+  redisPromises(startRedis)
 
   it('with access control: a service reaches its own keys only, and nobody is anonymous', async () => {
     await using redis = await startRedis({ acl: true })
@@ -50,5 +22,16 @@ describe('a single Redis', () => {
     await expect(billing.set('test:user:a', '1')).rejects.toThrow('NOPERM')
     const anonymous = redis.client({ username: '', password: '' })
     await expect(anonymous.ping()).rejects.toThrow('NOAUTH')
+  })
+
+  it('of the state group comes back with what it had acknowledged', async () => {
+    await using redis = await startRedis({ group: 'state' })
+    const client = redis.client()
+    await client.set('a', '1')
+    await client.call('CONFIG', ['SET', 'appendfsync', 'always'])
+    await client.set('b', '2')
+    await redis.kill()
+    await redis.restart()
+    expect(await redis.client().mget('a', 'b')).toEqual(['1', '2'])
   })
 })

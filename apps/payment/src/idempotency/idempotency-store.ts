@@ -1,7 +1,7 @@
 import type { ErrorCode, FieldError } from '@wattle/contracts'
 import { sql, type Kysely, type Selectable } from 'kysely'
 import { fromNow } from '../payment/payment-store.ts'
-import type { DB } from '../schema.ts'
+import type { DB, JsonValue } from '../schema.ts'
 
 /** What a request was told, as it is kept. */
 export type StoredAnswer =
@@ -23,7 +23,7 @@ export type KeyRow = Omit<Selectable<DB['idempotency_keys']>, 'answer'> & {
 export function idempotencyStore(db: Kysely<DB>) {
   const update = ({ userId, key }: KeyName) =>
     db.updateTable('idempotency_keys').where('user_id', '=', userId).where('key', '=', key)
-  const json = (answer: StoredAnswer) => sql`${JSON.stringify(answer)}::json`
+  const json = (answer: StoredAnswer) => sql<JsonValue>`${JSON.stringify(answer)}::json`
 
   return {
     /** Returns whether the key is new. Waits for a concurrent transaction that has just stored it. */

@@ -1,0 +1,51 @@
+import { generateSigningKey } from '@wattle/identity'
+import { describe, expect, test } from 'vitest'
+import { gatewayConfig } from '../src/config.ts'
+
+const good = {
+  WATTLE_ENV: 'test',
+  WATTLE_SERVICE_PORT: '3000',
+  WATTLE_USER_URL: 'http://localhost:3001',
+  WATTLE_BILLING_URL: 'http://localhost:3003',
+  WATTLE_INTERNAL_SIGNING_KEY: generateSigningKey(),
+}
+
+describe('R3 the configuration of the gateway', () => {
+  test('that is right is taken, and lets no other origin in', () => {
+    expect(gatewayConfig(good)).toMatchObject({ WATTLE_CORS_ORIGINS: [] })
+  })
+
+  test('lists origins by commas', () => {
+    const WATTLE_CORS_ORIGINS = 'https://app.example, http://localhost:5173'
+    expect(gatewayConfig({ ...good, WATTLE_CORS_ORIGINS })).toMatchObject({
+      WATTLE_CORS_ORIGINS: ['https://app.example', 'http://localhost:5173'],
+    })
+  })
+
+  test.each(Object.keys(good))('without %s stops with one sentence that names it', (name) => {
+    const { [name as keyof typeof good]: _, ...rest } = good
+    expect(() => gatewayConfig(rest)).toThrow(new RegExp(`^${name} [^\\n]+$`))
+  })
+
+  test.each([
+    ['WATTLE_USER_URL', 'localhost:3001'],
+    ['WATTLE_USER_URL', 'http://user:secret-word@localhost:3001'],
+    ['WATTLE_USER_URL', 'http://localhost:3001/?a=1'],
+    ['WATTLE_BILLING_URL', 'ftp://localhost'],
+    ['WATTLE_BILLING_URL', 'http://localhost:99999'],
+    ['WATTLE_INTERNAL_SIGNING_KEY', 'secret-word'],
+    ['WATTLE_CORS_ORIGINS', '*'],
+    ['WATTLE_CORS_ORIGINS', 'https://app.example/'],
+    ['WATTLE_CORS_ORIGINS', 'app.example'],
+    ['WATTLE_CORS_ORIGINS', 'https://app.example,null'],
+  ])('with %s=%s stops with one sentence that names it and tells no secret', (name, value) => {
+    let sentence = ''
+    try {
+      gatewayConfig({ ...good, [name]: value })
+    } catch (error) {
+      sentence = (error as Error).message
+    }
+    expect(sentence).toMatch(new RegExp(`^${name} [^\\n]+$`))
+    expect(sentence).not.toMatch('secret-word')
+  })
+})

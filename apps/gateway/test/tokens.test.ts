@@ -1,0 +1,142 @@
+import {
+  accessTokens,
+  createSigner,
+  generateSigningKey,
+  internalTokens,
+  localKeys,
+  readSigningKeys,
+  remoteKeys,
+} from '@wattle/identity'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { startFixture, thingId, userId, type Fixture } from './fixture.ts'
+
+let gateway: Fixture
+const clock = { nowMs: Date.now() }
+beforeAll(async () => {
+  gateway = await startFixture({ now: () => clock.nowMs })
+})
+beforeEach(() => {
+  clock.nowMs = Date.now()
+  gateway.seen.length = 0
+})
+afterAll(() => gateway.stop())
+
+const ask = (authorization?: string) =>
+  gateway.call(`/api/things/${thingId}`, authorization ? { headers: { authorization } } : {})
+
+async function expectRefused(authorization?: string) {
+  const reply = await ask(authorization)
+  expect(reply.status).toBe(401)
+  expect(reply.json()).toMatchObject({ code: 'UNAUTHENTICATED' })
+  expect(reply.headers['www-authenticate']).toMatch('Bearer')
+  expect(gateway.seen).toEqual([])
+}
+
+describe('T1 the gateway refuses, without asking the service,', () => {
+  test('no token, another scheme, and what is no token', async () => {
+    for (const authorization of [undefined, 'Basic dTpw', 'Bearer', 'Bearer x', 'Bearer a.b.c']) {
+      await expectRefused(authorization)
+    }
+    expect(gateway.seen).toEqual([])
+  })
+
+  test('a token of a foreign key', async () => {
+    const foreign = accessTokens({ keys: readSigningKeys(generateSigningKey()) })
+    await expectRefused(`Bearer ${foreign.issue({ userId, roles: [] }).token}`)
+    expect(gateway.seen).toEqual([])
+  })
+
+  test('a token of a key of its own, which is for services', async () => {
+    const own = accessTokens({ keys: gateway.signingKeys })
+    await expectRefused(`Bearer ${own.issue({ userId, roles: [] }).token}`)
+    expect(gateway.seen).toEqual([])
+  })
+
+  test('a good internal token', async () => {
+    const internal = internalTokens({ keys: gateway.signingKeys })
+    const principal = { userId, roles: [], tokenId: 'tok_1' } as const
+    for (const audience of ['fixture', 'wattle', 'gateway']) {
+      await expectRefused(`Bearer ${internal.tokenFor(principal, audience)}`)
+    }
+    expect(gateway.seen).toEqual([])
+  })
+
+  test('a token that the right key signed as another kind or for another audience', async () => {
+    const kinds = [
+      { typ: 'JWT', issuer: 'wattle-user' },
+      { typ: 'wattle-internal+jwt', issuer: 'wattle-user' },
+      { typ: 'at+jwt', issuer: 'wattle-gateway' },
+    ]
+    for (const kind of kinds) {
+      const sign = createSigner({
+        keys: gateway.userKeys,
+        kind: { ...kind, lifetimeMs: 60_000, tokenIdClaim: 'jti' },
+      })
+      await expectRefused(`Bearer ${sign({ userId, roles: [] }, 'wattle').token}`)
+    }
+    const good = { typ: 'at+jwt', issuer: 'wattle-user' }
+    const kind = { ...good, lifetimeMs: 60_000, tokenIdClaim: 'jti' as const }
+    const sign = createSigner({ keys: gateway.userKeys, kind })
+    expect((await ask(`Bearer ${sign({ userId, roles: [] }, 'wattle').token}`)).status).toBe(200)
+    gateway.seen.length = 0
+    await expectRefused(`Bearer ${sign({ userId, roles: [] }, 'fixture').token}`)
+    expect(gateway.seen).toEqual([])
+  })
+
+  test('a token that has expired, and says so', async () => {
+    const authorization = gateway.authorization()
+    clock.nowMs += 14 * 60_000
+    expect((await ask(authorization)).status).toBe(200)
+    gateway.seen.length = 0
+    clock.nowMs += 2 * 60_000
+    expect((await ask(authorization)).json()['detail']).toMatch('expired')
+    await expectRefused(authorization)
+    expect(gateway.seen).toEqual([])
+  })
+
+  test('a person where an operator is asked for', async () => {
+    const headers = { authorization: gateway.authorization(['support']) }
+    const reply = await gateway.call('/api/operate', { headers })
+    expect([reply.status, reply.json()['code']]).toEqual([403, 'FORBIDDEN'])
+    expect(gateway.seen).toEqual([])
+    const operator = { authorization: gateway.authorization(['operator']) }
+    expect((await gateway.call('/api/operate', { headers: operator })).status).toBe(200)
+  })
+})
+
+describe('T1 while the user service is away', () => {
+  test('tokens that cannot be checked are answered 503, not 401; public routes work', async () => {
+    const accessKeys = remoteKeys({ url: 'http://127.0.0.1:1/.well-known/jwks.json' })
+    const alone = await startFixture({ accessKeys })
+    try {
+      const headers = { authorization: alone.authorization() }
+      const reply = await alone.call(`/api/things/${thingId}`, { headers })
+      expect([reply.status, reply.headers['retry-after']]).toEqual([503, '1'])
+      expect((await alone.call('/api/open')).status).toBe(200)
+    } finally {
+      await alone.stop()
+      await accessKeys.close()
+    }
+  })
+
+  test('tokens of known keys stay good', async () => {
+    const keys = readSigningKeys(generateSigningKey())
+    const publisher = await startFixture({ accessKeys: localKeys(keys.jwks) })
+    const address = new URL('/.well-known/jwks.json', publisher.url).href
+    // The gateway publishes its keys as the user service does: it serves as one here.
+    const accessKeys = remoteKeys({ url: address })
+    const gateway = await startFixture({ accessKeys })
+    try {
+      const { token } = accessTokens({ keys: publisher.signingKeys }).issue({ userId, roles: [] })
+      const headers = { authorization: `Bearer ${token}` }
+      expect((await gateway.call(`/api/things/${thingId}`, { headers })).status).toBe(200)
+      await publisher.stop()
+      const second = accessTokens({ keys: publisher.signingKeys }).issue({ userId, roles: [] })
+      const again = { authorization: `Bearer ${second.token}` }
+      expect((await gateway.call(`/api/things/${thingId}`, { headers: again })).status).toBe(200)
+    } finally {
+      await gateway.stop()
+      await accessKeys.close()
+    }
+  })
+})

@@ -1,0 +1,141 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { EventType, WattleEvent } from '@wattle/contracts'
+import type { Database } from '@wattle/database'
+import type { Log, RedisConnection } from '@wattle/redis'
+import type { Transaction } from 'kysely'
+import type { Registry } from 'prom-client'
+import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
+import { createDelivery, type Item, type RetryOptions } from './delivery.ts'
+import type { AnyEvent } from './entry.ts'
+import { openGroup } from './group.ts'
+import { createLanes } from './lanes.ts'
+import { consumerMetrics } from './metrics.ts'
+import { createOutage } from './outage.ts'
+import type { Effect } from './settle.ts'
+import { eventStreamKey } from './stream-key.ts'
+import { startStreamReader } from './stream-reader.ts'
+
+/** Brings about the effect of an event, through `trx` alone: then it is there exactly once. */
+export type EventHandler<DB, T extends EventType> = (
+  event: WattleEvent<T>,
+  trx: Transaction<DB>,
+) => Promise<void>
+
+export type ConsumeOptions<DB> = {
+  /** The `state` group. */
+  redis: RedisConnection
+  /** With the tables of `migrations/inbox.sql`. */
+  database: Database<DB>
+  environment: string
+  /** The consuming service. Its copies share the events between them. */
+  group: string
+  /** The publishing services. */
+  streams: readonly string[]
+  /** Events of other types are passed over. */
+  handlers: { [T in EventType]?: EventHandler<DB, T> }
+  /**
+   * Called after the effect's commit, at least once, and again for repetitions: for what may be done twice, such as an
+   * invalidation. The event is acknowledged only when it has resolved.
+   */
+  afterCommit?: { [T in EventType]?: (event: WattleEvent<T>) => Promise<unknown> }
+  /**
+   * `complete`: this group has seen every event from the first; one that comes before its predecessor is held back.
+   * `partial`: it came later, so a subject may begin anywhere. Default `complete`.
+   */
+  history?: 'complete' | 'partial'
+  /** Handlers at once. Default 16; keep it below the size of the database's pool. */
+  concurrency?: number
+  /** Events in this process, those that wait for a retry included. Default 256. */
+  maxInHand?: number
+  /** Default 12 attempts, 100 ms to a minute apart. */
+  retry?: Partial<RetryOptions>
+  /** A handler that takes longer has failed. Default 10,000. */
+  handlerTimeoutMs?: number
+  /** A copy that has been silent for so long is taken for dead, and its events go to others. Default 15,000. */
+  claimAfterMs?: number
+  /** How long one read waits for events; a stop takes as long at most, plus running handlers. Default 1,000. */
+  blockMs?: number
+  log?: Log
+  registry?: Registry
+  random?: () => number
+}
+
+export type Consumer = {
+  readonly deadLetters: DeadLetters
+  /** Takes no new events, lets running handlers end, and leaves the rest to other copies. */
+  stop(): Promise<void>
+}
+
+/**
+ * Handles the events of other services. For each event the handler's effect is committed exactly once, together with a
+ * note in the inbox; for each subject in the order of versions. An event that fails is tried again at growing
+ * intervals, while other subjects go on and later events of its own wait; after the last attempt it lies among
+ * the dead letters, with its cause, and the later ones behind it. While Redis or the database is away everything
+ * waits; no attempt is counted.
+ */
+export function consume<DB>(options: ConsumeOptions<DB>): Consumer {
+  const { redis, database, environment, group, handlers, log, random = Math.random } = options
+  const { concurrency = 16, maxInHand = 256, handlerTimeoutMs = 10_000 } = options
+  const { claimAfterMs = 15_000, blockMs = 1_000, history = 'complete' } = options
+  const retry = { maxAttempts: 12, baseMs: 100, longestMs: 60_000, ...options.retry }
+  const consumer = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
+  const metrics = consumerMetrics(options.registry)
+  const hasHandler = (type: string) => Object.hasOwn(handlers, type)
+
+  const effect: Effect<DB> = async (event, trx) => {
+    const handler = handlers[event.type as EventType] as EventHandler<DB, EventType> | undefined
+    // Its payload was checked against the contract of this type.
+    if (handler) await within(handlerTimeoutMs, handler(event as WattleEvent, trx))
+  }
+  const afterCommit = async (event: AnyEvent) => {
+    const hook = options.afterCommit?.[event.type as EventType] as
+      | ((event: WattleEvent) => Promise<unknown>)
+      | undefined
+    if (hook) await within(handlerTimeoutMs, hook(event as WattleEvent))
+  }
+  const deadLetters = createDeadLetters({ database, effect, afterCommit, log })
+  const stopping = new AbortController()
+  const lanes = createLanes<Item>({
+    concurrency,
+    run: (item) => streams.get(item.stream)?.deliver(item) ?? Promise.resolve('done'),
+  })
+  const streams = new Map(
+    options.streams.map((stream) => {
+      const key = eventStreamKey({ environment, service: stream })
+      const outage = createOutage({ log, what: `${group}'s consumer of ${stream}` })
+      const shared = { stream, groupName: group, database, outage, metrics, random }
+      const opened = openGroup({ redis, key, group, consumer, blockMs })
+      const deliver = createDelivery({
+        ...{ ...shared, group: opened, effect, afterCommit, hasHandler, deadLetters, retry, log },
+        startAnywhere: history === 'partial',
+      })
+      const reader = startStreamReader({
+        ...{ ...shared, group: opened, lanes, maxInHand, claimAfterMs, hasHandler, deliver },
+        signal: stopping.signal,
+      })
+      return [stream, reader] as const
+    }),
+  )
+
+  return {
+    deadLetters,
+    async stop() {
+      stopping.abort()
+      await lanes.stop()
+      await Promise.all([...streams.values()].map((reader) => reader.leave()))
+    },
+  }
+}
+
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    late.reject(new Error(`the handler took longer than ${timeoutMs} ms`))
+  }, timeoutMs)
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
