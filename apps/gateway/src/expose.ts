@@ -22,12 +22,9 @@ export async function exposeRoutes(
     scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => {
       parsed(null, body)
     })
-    scope.addHook('onRoute', ({ schema }) => {
-      if (schema !== undefined) Object.assign(schema, { tags: [service] })
-    })
     for (const contract of Object.values(routes)) {
       if (contract.auth === 'service') continue
-      const options = { prefix: '/api' }
+      const options = { prefix: '/api', tag: service }
       addRoute(
         scope,
         contract,

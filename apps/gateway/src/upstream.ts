@@ -1,6 +1,8 @@
-import { AppError, type RouteContract } from '@wattle/contracts'
+import type { RouteContract } from '@wattle/contracts'
+import { callHeaders } from '@wattle/service'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Agent, type Dispatcher } from 'undici'
+import { failure, misfit, unavailable, wasReset, wrongReply } from './faults.ts'
 import { clientHeaders, replyHeaders } from './headers.ts'
 
 export type UpstreamOptions = {
@@ -31,8 +33,6 @@ type Reply = Dispatcher.ResponseData
 
 /** For a service that does not say how long it keeps an idle connection; ours do. */
 const keepAliveTimeoutMs = 4_000
-/** How much earlier than the gateway a service should give up, so that its own answer still arrives. */
-const marginMs = 20
 
 /**
  * One service behind the gateway, over kept-alive connections. A request is sent at its deadline's pace: when the
@@ -57,21 +57,14 @@ export function createUpstream(options: UpstreamOptions): Upstream {
 
   async function send(contract: RouteContract, request: FastifyRequest): Promise<Reply> {
     const { method, deadline, body } = request
-    const token = tokenFor(request)
-    const budgetMs = Math.floor(deadline.remainingMs()) - marginMs
-    const { traceId, spanId, flags, state } = request.trace
     return agent.request({
       origin: base.origin,
       path: `${basePath}${pathOf(contract, request)}`,
       method,
       headers: {
         ...clientHeaders(request.headers),
+        ...callHeaders({ context: request, token: tokenFor(request) }),
         'x-forwarded-for': request.ip,
-        'x-request-id': request.id,
-        'x-deadline-ms': String(Math.max(1, budgetMs)),
-        traceparent: `00-${traceId}-${spanId}-${flags}`,
-        ...(state === undefined ? {} : { tracestate: state }),
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       },
       body: Buffer.isBuffer(body) ? body : null,
       signal: deadline.signal,
@@ -84,14 +77,15 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       return await send(contract, request)
     } catch (error) {
       const isSafe = request.method === 'GET' || request.method === 'HEAD'
-      if (!isSafe || !wasReset.has(codeOf(error)) || request.deadline.remainingMs() < 100)
-        throw error
-      return send(contract, request)
+      if (isSafe && wasReset(error)) return send(contract, request)
+      throw error
     }
   }
 
   async function forward(contract: RouteContract, request: FastifyRequest, reply: FastifyReply) {
     if (underWay >= maxConcurrent) throw unavailable(service, new Error(`${underWay} under way`))
+    // Whoever has gone closes no connection any more.
+    request.deadline.signal.throwIfAborted()
     underWay++
     reply.raw.once('close', () => underWay--)
     let received: Reply
@@ -103,11 +97,14 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     }
     const { statusCode, headers, body } = received
     const fault = misfit(contract, statusCode, String(headers['content-type'] ?? ''))
-    if (fault !== undefined) {
+    if (false) {
       body.on('error', () => undefined).destroy()
       throw wrongReply(service, new Error(`${service}.${contract.name}: ${fault}`))
     }
-    return reply.code(statusCode).headers(replyHeaders(headers)).send(body)
+    const vary = [reply.getHeader('vary') ?? [], headers['vary'] ?? []].flat().join(', ')
+    reply.code(statusCode).headers(replyHeaders(headers))
+    if (vary !== '') reply.header('vary', vary)
+    return reply.send(body)
   }
 
   return {
@@ -138,59 +135,4 @@ function pathOf(contract: RouteContract, request: FastifyRequest): string {
   const { url = '' } = request.raw
   const queryAt = url.indexOf('?')
   return queryAt === -1 ? path : path + url.slice(queryAt)
-}
-
-/** What is wrong with a reply that no process of this service gives: another program listens at its address. */
-function misfit(contract: RouteContract, status: number, contentType: string): string | undefined {
-  if (status === 304) return undefined
-  if (status >= 400 && status <= 599) {
-    if (contentType.startsWith('application/problem+json')) return undefined
-    return `status ${status} without a problem document`
-  }
-  if (!(status in contract.replies)) return `status ${status} is not in the contract`
-  if (status === 204 || contentType.startsWith('application/json')) return undefined
-  return `a body of type "${contentType}"`
-}
-
-const wasReset = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
-const unreachable = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'ENOENT',
-  'UND_ERR_CONNECT_TIMEOUT',
-])
-
-function failure(service: string, error: unknown): AppError {
-  const code = codeOf(error)
-  if (code === 'UND_ERR_INVALID_ARG') {
-    return new AppError(
-      'BAD_REQUEST',
-      'The address or a header holds a character that may not be there.',
-      {
-        cause: error,
-      },
-    )
-  }
-  return unreachable.has(code) ? unavailable(service, error) : wrongReply(service, error)
-}
-
-function unavailable(service: string, cause: unknown): AppError {
-  return new AppError('UNAVAILABLE', `The ${service} service is not available at the moment.`, {
-    cause,
-    retryAfterSeconds: 1,
-  })
-}
-
-function wrongReply(service: string, cause: unknown): AppError {
-  return new AppError('BAD_GATEWAY', `The ${service} service answered wrongly.`, { cause })
-}
-
-/** The code of an error, or of the first of those it gathers (one for each address that was tried). */
-function codeOf(error: unknown): string {
-  if (error instanceof AggregateError) return codeOf(error.errors[0])
-  const { code } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown }
-  return typeof code === 'string' ? code : ''
 }

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { request as httpRequest } from 'node:http'
+import { request as httpRequest, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { eventually } from '@wattle/testkit'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -31,7 +31,7 @@ describe('S0 a service that is down', () => {
       expect(reply.headers['retry-after']).toBe('1')
       expect(reply.headers['content-type']).toMatch('application/problem+json')
       expect(reply.json()).toMatchObject({ code: 'UNAVAILABLE' })
-      expect(reply.text).not.toMatch(/ECONN|127\.0\.0\.1|undici|at /)
+      expect(reply.text).not.toMatch(/ECONN|127\.0\.0\.1|undici|\\n\s+at /)
     }
   })
 
@@ -112,19 +112,20 @@ describe('S0 a service that is slow', () => {
     expect((await gateway.call('/api/open')).status).toBe(200)
   })
 
-  test('gets none of the requests that were given up in the queue', async () => {
+  test('never gets the requests that were given up in the queue', async () => {
     const gateway = await start()
-    let arrived = 0
-    gateway.answer = () => void arrived++
-    const headers = { 'x-deadline-ms': '300' }
-    await Promise.all(Array.from({ length: 200 }, () => gateway.call('/api/open', { headers })))
-    expect(arrived).toBeLessThanOrEqual(64)
-    gateway.answer = (_request, response) => {
-      arrived++
-      json({ ok: true })(_request, response)
-    }
+    const held: ServerResponse[] = []
+    gateway.answer = (_request, response) => void held.push(response)
+    const first = Array.from({ length: 64 }, () => gateway.call('/api/open'))
+    await eventually(() => expect(held).toHaveLength(64))
+    const headers = { 'x-deadline-ms': '150' }
+    const waiting = Array.from({ length: 100 }, () => gateway.call('/api/open', { headers }))
+    for (const { status } of await Promise.all(waiting)) expect(status).toBe(504)
+    gateway.answer = json({ ok: true })
+    for (const response of held) gateway.answer(response.req, response)
+    for (const { status } of await Promise.all(first)) expect(status).toBe(200)
     expect((await gateway.call('/api/open')).status).toBe(200)
-    expect(arrived).toBeLessThanOrEqual(65)
+    expect(gateway.seen).toHaveLength(65)
   })
 })
 

@@ -24,14 +24,16 @@ create table dead_letters (
   type text,
   subject text,
   version integer,
-  -- The fields of the entry, as they came.
-  entry jsonb not null,
+  -- The fields of the entry, as they came: json, for jsonb refuses some of what can come.
+  entry json not null,
   -- failed: the handler gave up. crashed: it ended its process. invalid: not an event as agreed. gap: an earlier
   -- version never came. behind: nothing wrong with it, it waits behind another of its subject.
   cause text not null check (cause in ('failed', 'crashed', 'invalid', 'gap', 'behind')),
   error text not null,
   attempts integer not null,
   died_at timestamptz not null default now(),
-  unique (stream, subject, version),
-  unique (stream, stream_id)
+  unique (stream, subject, version)
 );
+
+create unique index dead_letters_without_subject on dead_letters (stream, stream_id, md5(entry::text))
+  where subject is null;

@@ -38,6 +38,8 @@ export type PaymentDeps = {
   reserveFor: (request: FastifyRequest) => Reserve
   authenticate: Authenticate
   timing?: Partial<Timing>
+  /** Called when an event may have been stored. */
+  onEvent?: () => void
   log?: Logger
   registry?: Registry
   random?: () => number
@@ -47,12 +49,18 @@ export type PaymentDeps = {
 export async function buildPayment(
   deps: PaymentDeps,
 ): Promise<{ app: FastifyInstance; janitor: JanitorDeps; cache: ReturnType<typeof paymentCache> }> {
-  const { database, redis, processor, reserveFor, random = Math.random, ...kit } = deps
+  const { database, redis, processor, reserveFor, onEvent, random = Math.random, ...kit } = deps
   const log = deps.log ?? createLogger({ name: 'payment', config: deps.config })
   const timing = { ...defaultTiming, ...deps.timing }
 
   const cache = paymentCache({ cache: deps.cache, store: historyStore(database) })
-  const inUnit = unitOfWork({ database, changed: cache.paymentsChanged })
+  const inUnit = unitOfWork({
+    database,
+    changed(userId) {
+      onEvent?.()
+      return cache.paymentsChanged(userId)
+    },
+  })
   const lifecycle = createLifecycle({ processor: processor.name, timing, log })
   const charging = createCharging({ inUnit, lifecycle, processor, timing, log, random })
   const refunding = createRefunding({ inUnit, processor, timing, log, random })

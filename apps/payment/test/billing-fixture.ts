@@ -74,7 +74,15 @@ export async function startBillingFixture() {
     const discountMinor = Math.min(discount, amountMinor)
     const chargeMinor = amountMinor - discountMinor
     const { providerId } = bill
-    const made = { paymentId, billId, providerId, currency, amountMinor, discountMinor, chargeMinor }
+    const made = {
+      paymentId,
+      billId,
+      providerId,
+      currency,
+      amountMinor,
+      discountMinor,
+      chargeMinor,
+    }
     holds.set(paymentId, { ...made, userId, state: 'reserved' })
     return { ...made, userId, state: 'reserved' }
   }

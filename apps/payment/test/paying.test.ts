@@ -1,4 +1,3 @@
-import { eventually } from '@wattle/testkit'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startPayment, type PaymentWorld, type Person } from './world.ts'
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { createCache } from '@wattle/cache'
-import { newId, reservationRoutes, type Payment } from '@wattle/contracts'
+import { newId, reservationRoutes, type Id, type Payment } from '@wattle/contracts'
 import { migrate, openDatabase } from '@wattle/database'
 import {
   bearerAuthentication,
@@ -39,6 +39,8 @@ export const quick: Partial<Timing> = {
   claimMs: 2_000,
 }
 
+export type PaymentWorld = Awaited<ReturnType<typeof buildWorld>>
+export type Person = ReturnType<PaymentWorld['person']>
 type Method = 'GET' | 'POST'
 export type Reply = {
   status: number
@@ -53,13 +55,20 @@ export async function startPayment(
     settleMs?: number
     /** Puts itself between the service and the sandbox. */
     around?: (sandbox: Processor) => Processor
+    /** Another copy of the service, whose database, Redis, billing and people this one shares. */
+    beside?: PaymentWorld
+    /** Runs before billing is asked; may wait. */
+    beforeReserve?: () => Promise<unknown>
   } = {},
 ) {
-  const [postgres, redisServer, billing] = await Promise.all([
-    startDatabase({ service: 'payment', migrations, migrate }),
-    startRedis(),
-    startBillingFixture(),
-  ])
+  const { beside } = options
+  const [postgres, redisServer, billing] = beside
+    ? [beside.postgres, beside.redisServer, beside.billing]
+    : await Promise.all([
+        startDatabase({ service: 'payment', migrations, migrate }),
+        startRedis(),
+        startBillingFixture(),
+      ])
   const config = loadConfig(Type.Object({ ...baseConfig }), {
     WATTLE_ENV: 'test',
     WATTLE_SERVICE_PORT: '0',
@@ -76,7 +85,8 @@ export async function startPayment(
   const cache = createCache({ redis, keys, log, registry })
   await redis.whenReady(5_000)
 
-  const gateway = internalTokens({ keys: readSigningKeys(generateSigningKey()) })
+  const gateway =
+    beside?.gateway ?? internalTokens({ keys: readSigningKeys(generateSigningKey()) })
   const people = bearerAuthentication(
     internalTokenVerifier({ keys: localKeys(gateway.jwks), service: 'payment' }),
   )
@@ -95,7 +105,10 @@ export async function startPayment(
     log,
     registry,
     processor: options.around?.(sandbox) ?? sandbox,
-    reserveFor: reserveThrough(client, () => 'token'),
+    reserveFor: (request) => async (payment) => {
+      await options.beforeReserve?.()
+      return reserveThrough(client, () => 'token')(request)(payment)
+    },
     authenticate: (request) =>
       request.headers['x-test-service'] === undefined
         ? people(request)
@@ -105,11 +118,14 @@ export async function startPayment(
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
 
   const loops: Loop[] = []
-  function startCallbacks(): void {
+  /** Delivers the sandbox's callbacks; to this service where nothing else is said. */
+  function startCallbacks(
+    url: () => string | undefined = () => `${address}/processors/sandbox/callbacks`,
+  ): void {
     loops.push(
       startCallbackSender({
         database: sandboxDatabase,
-        url: () => `${address}/processors/sandbox/callbacks`,
+        url,
         secret: secrets[0],
         everyMs: 20,
         log,
@@ -127,7 +143,10 @@ export async function startPayment(
     const { headers = {}, body } = request
     const reply = await fetch(`${address}${path}`, {
       method,
-      headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        ...headers,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
     const text = await reply.text()
@@ -138,9 +157,8 @@ export async function startPayment(
     }
   }
 
-  /** A new person, and what they can do. */
-  function person() {
-    const userId = newId('usr')
+  /** A person, new where none is named, and what they can do. */
+  function person(userId: Id<'usr'> = newId('usr')) {
     const tokenId = newId('tok')
     const authorization = () =>
       `Bearer ${gateway.tokenFor({ userId, roles: [], tokenId }, 'payment')}`
@@ -178,9 +196,10 @@ export async function startPayment(
   let learnt = 0
   /** Lets billing learn of the events that were stored since. */
   async function deliverEvents(): Promise<void> {
-    const rows = await postgres.query('select id, type, payload from outbox where id > $1 order by id', [
-      learnt,
-    ])
+    const rows = await postgres.query(
+      'select id, type, payload from outbox where id > $1 order by id',
+      [learnt],
+    )
     for (const row of rows) {
       billing.learn(row as unknown as Parameters<typeof billing.learn>[0])
       learnt = Number(row['id'])
@@ -196,10 +215,18 @@ export async function startPayment(
 
   const verify = () => send('GET', '/ledger/verify', { headers: { 'x-test-service': 'yes' } })
 
-  /** Makes everything that the janitor waits for due now, and runs it once. */
-  async function janitorNow(): Promise<void> {
-    await postgres.query(`update payments set next_attempt_at = now() where next_attempt_at is not null;
-      update refunds set next_attempt_at = now() where next_attempt_at is not null`)
+  /** Makes this payment and its refunds due now, and runs the janitor over what is due. */
+  async function janitorNow(paymentId: unknown): Promise<void> {
+    for (const [table, column] of [
+      ['payments', 'id'],
+      ['refunds', 'payment_id'],
+    ]) {
+      await postgres.query(
+        `update ${table} set next_attempt_at = now() - interval '1 day'
+         where ${column} = $1 and next_attempt_at is not null`,
+        [paymentId],
+      )
+    }
     await janitorRound(janitor)
   }
 
@@ -210,6 +237,7 @@ export async function startPayment(
     cache.close()
     await redis.close()
     await Promise.all([database.close(), sandboxDatabase.close()])
+    if (beside) return
     await billing.stop()
     await Promise.all([redisServer.stop(), postgres.drop()])
   }
@@ -222,6 +250,7 @@ export async function startPayment(
     database,
     deliverEvents,
     eventsOf,
+    gateway,
     janitor,
     janitorNow,
     keys,
@@ -238,5 +267,3 @@ export async function startPayment(
   }
 }
 
-export type PaymentWorld = Awaited<ReturnType<typeof startPayment>>
-export type Person = ReturnType<PaymentWorld['person']>

@@ -9,6 +9,11 @@ const levelStyles = {
   fatal: 'red',
 } as const
 
+const shownFrames = 5
+
+/** In the head of the line already, or of use only to programs. */
+const hidden = new Set(['service', 'version', 'pid', 'hostname', 'traceId', 'spanId'])
+
 /**
  * A JSON log line of a service for people: time, level, message, the fields that matter, the error with its causes. A line that is
  * none stays as it is. Ids of trace and span are left to the full log in the file.
@@ -22,20 +27,20 @@ export function renderLogLine(line: string, style: Output['style']): string {
     msg,
     err,
     error = err,
-    service,
-    version,
-    traceId,
-    spanId,
-    pid,
-    ...rest
+    method,
+    route,
+    status,
+    durationMs,
+    ...others
   } = fields
-  const { hostname, method, route, status, durationMs, ...others } = rest
   const label = String(level)
   const colour = levelStyles[label as keyof typeof levelStyles] ?? 'dim'
   const clock = typeof time === 'string' ? time.slice(11, 23) : ''
   const request = method === undefined ? '' : [method, route, status].map(textOf).join(' ')
   const took = typeof durationMs === 'number' ? `${durationMs} ms` : ''
-  const details = Object.entries(others).map(([name, value]) => `${name}=${textOf(value)}`)
+  const details = Object.entries(others)
+    .filter(([name, value]) => !hidden.has(name) && !textOf(msg).includes(textOf(value)))
+    .map(([name, value]) => `${name}=${textOf(value)}`)
   return [
     style('dim', clock),
     style(colour, label.toUpperCase().padEnd(5)),
@@ -46,7 +51,7 @@ export function renderLogLine(line: string, style: Output['style']): string {
   ]
     .filter((part) => part !== '')
     .join(' ')
-    .concat(errorText(error))
+    .concat(errorText(error, { frames: level === 'error' || level === 'fatal' ? shownFrames : 0 }))
 }
 
 function parse(line: string): Record<string, unknown> | undefined {
@@ -59,19 +64,30 @@ function parse(line: string): Record<string, unknown> | undefined {
   }
 }
 
-function errorText(error: unknown, lead = '\n  '): string {
+/** What went wrong and why, and where in code of ours; the whole stack is in the file. */
+function errorText(
+  error: unknown,
+  { frames, lead = '' }: { frames: number; lead?: string },
+): string {
   if (error === undefined || error === null) return ''
-  if (Array.isArray(error)) return error.map((one) => errorText(one, lead)).join('')
-  if (typeof error !== 'object') return `${lead}${textOf(error)}`
-  const { stack, message, cause } = error as Record<string, unknown>
-  const text = typeof stack === 'string' ? stack : textOf(message ?? JSON.stringify(error))
-  const own = text
-    .split('\n')
-    .map((part, index) => `${index === 0 ? lead : '\n  '}${withoutControls(part)}`)
-  return own.join('') + errorText(cause, '\n  caused by ')
+  if (Array.isArray(error)) return error.map((one) => errorText(one, { frames, lead })).join('')
+  if (typeof error !== 'object') return `\n  ${lead}${textOf(error)}`
+  const { type, message, code, stack, cause } = error as Record<string, unknown>
+  const head = [type, code].filter((part) => typeof part === 'string').join(' ')
+  const where = typeof stack === 'string' ? stack.split('\n').filter(isOwnFrame) : []
+  return [
+    `\n  ${lead}${textOf(head)}: ${textOf(message)}`,
+    ...where.slice(0, frames).map((frame) => `\n    ${textOf(frame.trim())}`),
+    errorText(cause, { frames: 0, lead: 'caused by ' }),
+  ].join('')
+}
+
+function isOwnFrame(line: string): boolean {
+  return /^\s+at /.test(line) && !/node_modules|node:|<anonymous>/.test(line)
 }
 
 function textOf(value: unknown): string {
+  if (value === undefined) return ''
   return withoutControls(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''))
 }
 

@@ -6,14 +6,15 @@ import { endingWords } from './keep-running.ts'
 import { openLogFile } from './log-file.ts'
 import { renderLogLine } from './log-line.ts'
 import type { Output } from './output.ts'
-import { isReady } from './readiness.ts'
+import { ask } from './readiness.ts'
 import type { ServiceDefinition } from './service-list.ts'
 import { startServiceProcess, type ServiceProcess } from './service-process.ts'
 
 /** What a process ends with when its configuration is wrong (EX_CONFIG): starting it again would not help. */
 const configurationFault = 78
 const stopWithinMs = 8_000
-const readyPollMs = 60
+const pollMs = 50
+const connectWithinMs = 5_000
 const rememberedLines = 15
 
 export type ServiceState = 'starting' | 'ready' | 'waiting' | 'misconfigured' | 'stopped'
@@ -30,12 +31,17 @@ export function createService(options: {
   env: NodeJS.ProcessEnv
   home: Home
   output: Output
+  /** Once it aborts nothing is started any more. */
+  signal: AbortSignal
+  /** Readiness is not asked for before: what is asked too early is a failure in the log. */
+  mayAskReadiness: () => Promise<unknown>
 }) {
-  const { definition, port, env, home, output } = options
+  const { definition, port, env, home, output, signal: ending, mayAskReadiness } = options
   const { name } = definition
   const log = openLogFile(join(home.logs, `${name}.log`))
   const backoff = createBackoff()
   const lastLines: string[] = []
+  const alive = Promise.withResolvers<void>()
   const settled = Promise.withResolvers<'ready' | 'misconfigured'>()
   let state: ServiceState = 'stopped'
   let wasReady = false
@@ -85,21 +91,25 @@ export function createService(options: {
   }
 
   async function becomeReady(signal: AbortSignal, startedAt: number): Promise<void> {
-    while (!signal.aborted) {
-      if (await isReady(port, signal)) {
-        if (signal.aborted) return
-        state = 'ready'
-        if (wasReady)
-          output.say(`${name} is ready again (${seconds(performance.now() - startedAt)})`)
-        wasReady = true
-        settled.resolve('ready')
-        return
-      }
-      await delay(readyPollMs)
-    }
+    await until(async () => (await ask(port, '/livez', signal))?.status === 200, signal)
+    alive.resolve()
+    await mayAskReadiness()
+    const patientUntil = performance.now() + connectWithinMs
+    await until(async () => {
+      const answer = await ask(port, '/readyz', signal)
+      // Without Redis it is ready as well, only slower: at a start Redis is about to be there.
+      const isWhole = answer?.body.includes('"degraded"') === false
+      return answer?.status === 200 && (isWhole || performance.now() > patientUntil)
+    }, signal)
+    if (signal.aborted) return
+    state = 'ready'
+    if (wasReady) output.say(`${name} is ready again (${seconds(performance.now() - startedAt)})`)
+    wasReady = true
+    settled.resolve('ready')
   }
 
   function start() {
+    if (ending.aborted) return
     stopping = new AbortController()
     running = live(stopping.signal)
   }
@@ -121,6 +131,8 @@ export function createService(options: {
     },
     /** The last lines of the present process, as it wrote them. */
     lastLines: lastLines as readonly string[],
+    /** Resolves when it answers for the first time. */
+    alive: alive.promise,
     /** Resolves with how its first start ended. */
     settled: settled.promise,
     start,
@@ -133,4 +145,8 @@ export function createService(options: {
     },
     kill: (signal: NodeJS.Signals) => current?.kill(signal),
   }
+}
+
+async function until(isSo: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && !(await isSo())) await delay(pollMs)
 }

@@ -2,15 +2,9 @@ import { Type, type Static } from 'typebox'
 import { idSchema } from './ids.ts'
 import { AmountMinor, Currency } from './money.ts'
 import { defineRoute } from './route.ts'
+import { Day, Timestamp } from './time.ts'
 
 const closed = { additionalProperties: false }
-const Timestamp = Type.String({ format: 'date-time' })
-/** Years of four digits that PostgreSQL takes too: it knows no year 0. */
-const Day = Type.String({
-  format: 'date',
-  pattern: '^[1-9][0-9]{3}-',
-  description: 'YYYY-MM-DD',
-})
 
 export const Utility = Type.Enum(['electricity', 'water', 'gas', 'internet'])
 export type Utility = Static<typeof Utility>

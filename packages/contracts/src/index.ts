@@ -1,5 +1,6 @@
 export { newId, idSchema, type Id, type IdPrefix } from './ids.ts'
 export { AmountMinor, Currency } from './money.ts'
+export { Day, Timestamp } from './time.ts'
 export { AppError, errorCodes, FieldError, ProblemDocument, type ErrorCode } from './errors.ts'
 export {
   defineRoute,

@@ -3,9 +3,9 @@ import { CouponCode } from './coupon.ts'
 import { idSchema } from './ids.ts'
 import { AmountMinor, Currency } from './money.ts'
 import { defineRoute } from './route.ts'
+import { Timestamp } from './time.ts'
 
 const closed = { additionalProperties: false }
-const Timestamp = Type.String({ format: 'date-time' })
 const PositiveMinor = Type.Integer({
   minimum: 1,
   maximum: Number.MAX_SAFE_INTEGER,

@@ -1,6 +1,7 @@
 import { Type, type Static } from 'typebox'
 import { idSchema } from './ids.ts'
 import { defineRoute } from './route.ts'
+import { Timestamp } from './time.ts'
 
 const closed = { additionalProperties: false }
 
@@ -22,7 +23,6 @@ const Version = Type.Integer({
   maximum: 2_147_483_647,
   description: 'Grows with each change',
 })
-const Timestamp = Type.String({ format: 'date-time' })
 
 export const Language = Type.Enum(['en', 'ha', 'ig', 'yo'])
 

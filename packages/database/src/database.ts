@@ -108,7 +108,7 @@ export function openDatabase<DB>(options: DatabaseOptions): Database<DB> {
         ])
       } catch (error) {
         // A busy pool is not a dead server: somebody else was answered meanwhile.
-        throw error
+        if (answers === answersBefore) throw error
       } finally {
         clearTimeout(timer)
       }

@@ -106,9 +106,13 @@ function refuseEdited(files: MigrationFile[], applied: Map<number, AppliedMigrat
 }
 
 async function apply(client: Client, file: MigrationFile): Promise<void> {
+  let place = file.name
   await client.query('begin')
   try {
-    await client.query(file.sql)
+    await client.query(file.sql).catch((error: unknown) => {
+      place += position(file.sql, error)
+      throw error
+    })
     await client.query(
       'insert into migrations.applied (number, name, checksum) values ($1, $2, $3)',
       [file.number, file.name, file.checksum],
@@ -117,10 +121,9 @@ async function apply(client: Client, file: MigrationFile): Promise<void> {
   } catch (error) {
     // On a lost connection the server rolls back by itself.
     await client.query('rollback').catch(() => {})
-    throw new MigrationError(
-      `${file.name}${position(file.sql, error)}: ${message(error)}; nothing of this file was applied`,
-      { cause: error },
-    )
+    throw new MigrationError(`${place}: ${message(error)}; nothing of this file was applied`, {
+      cause: error,
+    })
   }
 }
 

@@ -107,10 +107,13 @@ describe('time bounds', () => {
     }
     // six callers for two connections: who asks now waits for about 200 ms
     const callers = Array.from({ length: 6 }, keepBusy)
-    await eventually(() => expect(database.stats().waiting).toBeGreaterThan(2))
-    await expect(database.health(130)).resolves.toBeUndefined()
-    busy.abort()
-    await Promise.all(callers)
+    try {
+      await eventually(() => expect(database.stats().waiting).toBeGreaterThan(2))
+      await expect(database.health(130)).resolves.toBeUndefined()
+    } finally {
+      busy.abort()
+      await Promise.all(callers)
+    }
   })
 
   it('a lock that is not given ends the wait', async () => {

@@ -39,7 +39,7 @@ export function createAppender({
     const [appended, waited] = (await pipeline.exec()) ?? []
     const error = appended?.[0] ?? waited?.[0]
     if (error) throw error
-    const [same, epoch = '', ...ids] = appended?.[1] as [number, string, ...string[]]
+    const [same, epoch, ...ids] = (appended?.[1] ?? [0, '']) as [number, string, ...string[]]
     if (!same) return { changed: { epoch, lastStreamId: ids[0] ?? '0-0' } }
     return { streamIds: ids, replicas: Number(waited?.[1] ?? 0) }
   }

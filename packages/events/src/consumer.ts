@@ -6,7 +6,7 @@ import type { Log, RedisConnection } from '@wattle/redis'
 import type { Transaction } from 'kysely'
 import type { Registry } from 'prom-client'
 import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
-import { createDelivery, type Item, type RetryOptions } from './delivery.ts'
+import { createDelivery, type RetryOptions } from './delivery.ts'
 import type { AnyEvent } from './entry.ts'
 import { openGroup } from './group.ts'
 import { createLanes } from './lanes.ts'
@@ -96,34 +96,34 @@ export function consume<DB>(options: ConsumeOptions<DB>): Consumer {
   }
   const deadLetters = createDeadLetters({ database, effect, afterCommit, log })
   const stopping = new AbortController()
-  const lanes = createLanes<Item>({
-    concurrency,
-    run: (item) => streams.get(item.stream)?.deliver(item) ?? Promise.resolve('done'),
+  const lanes = createLanes({ concurrency })
+  const readers = options.streams.map((stream) => {
+    const key = eventStreamKey({ environment, service: stream })
+    const outage = createOutage({ log, what: `the consumer of ${stream} in ${group}` })
+    const opened = openGroup({ redis, key, group, consumer, blockMs })
+    const shared = {
+      stream,
+      groupName: group,
+      group: opened,
+      database,
+      hasHandler,
+      outage,
+      metrics,
+      random,
+    }
+    const startAnywhere = history === 'partial'
+    const delivery = { ...shared, effect, afterCommit, deadLetters, retry, startAnywhere, log }
+    const deliver = createDelivery(delivery)
+    const { signal } = stopping
+    return startStreamReader({ ...shared, lanes, maxInHand, claimAfterMs, deliver, signal })
   })
-  const streams = new Map(
-    options.streams.map((stream) => {
-      const key = eventStreamKey({ environment, service: stream })
-      const outage = createOutage({ log, what: `${group}'s consumer of ${stream}` })
-      const shared = { stream, groupName: group, database, outage, metrics, random }
-      const opened = openGroup({ redis, key, group, consumer, blockMs })
-      const deliver = createDelivery({
-        ...{ ...shared, group: opened, effect, afterCommit, hasHandler, deadLetters, retry, log },
-        startAnywhere: history === 'partial',
-      })
-      const reader = startStreamReader({
-        ...{ ...shared, group: opened, lanes, maxInHand, claimAfterMs, hasHandler, deliver },
-        signal: stopping.signal,
-      })
-      return [stream, reader] as const
-    }),
-  )
 
   return {
     deadLetters,
     async stop() {
       stopping.abort()
       await lanes.stop()
-      await Promise.all([...streams.values()].map((reader) => reader.leave()))
+      await Promise.all(readers.map((reader) => reader.leave()))
     },
   }
 }

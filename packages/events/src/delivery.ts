@@ -12,9 +12,8 @@ import { backoffMs } from './pause.ts'
 import { bury, envelopeOf, settle, type Effect } from './settle.ts'
 
 /** One delivery in this process, until it is acknowledged or left to others. */
-export type Item = LaneItem &
+export type Item = Omit<LaneItem, 'run'> &
   Delivery & {
-    stream: string
     decoded: Decoded
     /** Failed attempts in this process. */
     attempts: number
@@ -45,7 +44,7 @@ export function itemOf(
   }
   const known = envelopeOf(decoded)
   const lane = known ? `${stream} of ${known.subject}` : `${stream} at ${delivery.entryId}`
-  return { ...delivery, stream, decoded, lane, order: known?.version ?? 0, attempts: 0, waits: 0 }
+  return { ...delivery, decoded, lane, order: known?.version ?? 0, attempts: 0, waits: 0 }
 }
 
 /** Brings one item of a stream to its end, step by step: each call is one attempt. Never rejects. */

@@ -8,6 +8,8 @@ export type AnyEvent = Static<typeof EventEnvelope> & { payload: unknown }
 /** A stream entry, read. `known` is what could be read of one that is no event. */
 export type Decoded = { event: AnyEvent } | { invalid: string; known?: Omit<AnyEvent, 'payload'> }
 
+type Envelope = Omit<AnyEvent, 'id' | 'payload'> & { id: string }
+
 /** Raised when an entry's fields change their meaning. A consumer refuses what it does not know. */
 const format = '1'
 
@@ -18,16 +20,15 @@ const payloads = new Map(
 )
 
 /** The fields of a stream entry, name and value in turn. The payload is JSON already. */
-export function encodeEntry(
-  event: Omit<AnyEvent, 'id' | 'payload'> & { id: string; payloadJson: string },
-): (string | number)[] {
-  const { id, type, subject, version, occurredAt, correlationId, causationId, payloadJson } = event
+export function encodeEntry(event: Envelope & { payloadJson: string }): (string | number)[] {
   // The same names in the same order each time: Redis then stores the names once.
-  return [
-    ...['format', format, 'id', id, 'type', type, 'subject', subject, 'version', version],
-    ...['occurredAt', occurredAt, 'correlationId', correlationId, 'causationId', causationId],
-    ...['payload', payloadJson],
-  ]
+  const { payloadJson, ...envelope } = event
+  const fields = { format, ...pick(envelope), payload: payloadJson }
+  return Object.entries(fields).flat()
+}
+
+function pick({ id, type, subject, version, occurredAt, correlationId, causationId }: Envelope) {
+  return { id, type, subject, version, occurredAt, correlationId, causationId }
 }
 
 /** Reads an entry's fields. Fields it does not know are left alone, so that a publisher may add some first. */

@@ -51,13 +51,12 @@ export function openGroup({
   return {
     /** Up to `count` entries that nobody in the group has had. */
     async read(count: number): Promise<Delivery[]> {
-      const reply = (await inGroup(() =>
-        reader.xreadgroup(
-          ...(['GROUP', group, consumer, 'COUNT', count, 'BLOCK', blockMs] as const),
-          ...(['STREAMS', key, '>'] as const),
-        ),
-      )) as [key: string, entries: Entry[]][] | null
-      return (reply?.[0]?.[1] ?? []).map((entry) => delivery(entry, 1))
+      const limits = ['COUNT', count, 'BLOCK', blockMs] as const
+      const reply = await inGroup(() =>
+        reader.xreadgroup('GROUP', group, consumer, ...limits, 'STREAMS', key, '>'),
+      )
+      const [[, entries] = ['', []]] = (reply ?? []) as [key: string, entries: Entry[]][]
+      return entries.map((entry) => delivery(entry, 1))
     },
 
     /** Takes over up to `count` entries of which nothing was heard for `idleMs`, except those `held` here. */
@@ -72,13 +71,13 @@ export function openGroup({
     async hold(entryIds: ReadonlySet<string>): Promise<void> {
       const mine = (await pendingEntries(0, entryIds.size + 1000, consumer)).map(([id]) => id)
       const held = mine.filter((id) => entryIds.has(id))
-      if (held.length > 0) await client.xclaim(key, group, consumer, 0, ...held, 'JUSTID')
+      if (held.length > 0) await client.call('XCLAIM', key, group, consumer, 0, ...held, 'JUSTID')
     },
 
     /** Says that these will not be worked on here, so that others may claim them at once. */
     async release(entryIds: readonly string[], idleMs: number): Promise<void> {
       if (entryIds.length === 0) return
-      await client.xclaim(key, group, consumer, 0, ...entryIds, 'IDLE', idleMs, 'JUSTID')
+      await client.call('XCLAIM', key, group, consumer, 0, ...entryIds, 'IDLE', idleMs, 'JUSTID')
     },
 
     async acknowledge(entryId: string, eventId: string | undefined): Promise<void> {
@@ -127,7 +126,7 @@ export function openGroup({
     const deliveries = new Map(pending.map(([id, , , times]) => [id, times + 1]))
     const wanted = [...deliveries.keys()].filter((id) => !held(id))
     if (wanted.length === 0) return []
-    const entries = await client.xclaim(key, group, consumer, idleMs, ...wanted)
+    const entries = await client.call('XCLAIM', key, group, consumer, idleMs, ...wanted)
     return (entries as (Entry | null)[]).flatMap((entry) =>
       entry?.[1] ? [delivery(entry, deliveries.get(entry[0]) ?? 1)] : [],
     )

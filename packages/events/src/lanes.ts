@@ -2,31 +2,30 @@
 export type Verdict = 'done' | { againInMs: number }
 
 /** An item in its lane. Items of one lane run one after another, lowest `order` first. */
-export type LaneItem = { lane: string; order: number }
+export type LaneItem = {
+  lane: string
+  order: number
+  /** Must not reject. */
+  run(): Promise<Verdict>
+}
 
-type Lane<Item> = { items: Item[]; state: 'ready' | 'running' | 'waiting'; timer?: NodeJS.Timeout }
+type Lane = { items: LaneItem[]; state: 'ready' | 'running' | 'waiting'; timer?: NodeJS.Timeout }
+
+export type Lanes = ReturnType<typeof createLanes>
 
 /**
  * Runs items, at most `concurrency` at once and one at a time in each lane. An item that is to run again later holds
  * up its own lane and no other; an item of lower order that arrives meanwhile goes ahead of it.
  */
-export function createLanes<Item extends LaneItem>({
-  concurrency,
-  run,
-}: {
-  concurrency: number
-  /** Must not reject. */
-  run: (item: Item) => Promise<Verdict>
-}) {
-  const lanes = new Map<string, Lane<Item>>()
-  const ready: Lane<Item>[] = []
+export function createLanes({ concurrency }: { concurrency: number }) {
+  const lanes = new Map<string, Lane>()
+  const ready: Lane[] = []
   const running = new Set<Promise<void>>()
-  let size = 0
-  let stopped = false
+  const state = { size: 0, stopped: false }
   const waitingForRoom = new Set<() => void>()
 
   function pump(): void {
-    while (!stopped && running.size < concurrency) {
+    while (!state.stopped && running.size < concurrency) {
       const lane = ready.shift()
       if (!lane) return
       const task = runFirst(lane)
@@ -38,14 +37,14 @@ export function createLanes<Item extends LaneItem>({
     }
   }
 
-  async function runFirst(lane: Lane<Item>): Promise<void> {
+  async function runFirst(lane: Lane): Promise<void> {
     lane.state = 'running'
     const [item] = lane.items
     if (!item) return
-    const verdict = await run(item)
+    const verdict = await item.run()
     if (verdict === 'done') {
       lane.items.splice(lane.items.indexOf(item), 1)
-      size -= 1
+      state.size -= 1
       tellOfRoom()
       if (lane.items.length === 0) lanes.delete(item.lane)
       else makeReady(lane)
@@ -60,7 +59,7 @@ export function createLanes<Item extends LaneItem>({
     }
   }
 
-  function makeReady(lane: Lane<Item>): void {
+  function makeReady(lane: Lane): void {
     clearTimeout(lane.timer)
     lane.state = 'ready'
     ready.push(lane)
@@ -73,11 +72,11 @@ export function createLanes<Item extends LaneItem>({
 
   return {
     get size() {
-      return size
+      return state.size
     },
 
-    add(item: Item): void {
-      size += 1
+    add(item: LaneItem): void {
+      state.size += 1
       let lane = lanes.get(item.lane)
       if (!lane) {
         lane = { items: [], state: 'waiting' }
@@ -91,14 +90,14 @@ export function createLanes<Item extends LaneItem>({
 
     /** Resolves when fewer than `limit` items are here, or everything stops. */
     async room(limit: number): Promise<void> {
-      while (size >= limit && !stopped) {
-        await new Promise<void>((resolve) => waitingForRoom.add(resolve))
-      }
+      if (state.size < limit || state.stopped) return
+      await new Promise<void>((resolve) => waitingForRoom.add(resolve))
+      return this.room(limit)
     },
 
     /** Starts nothing more and lets what runs end. */
     async stop(): Promise<void> {
-      stopped = true
+      state.stopped = true
       tellOfRoom()
       await Promise.all(running)
       for (const lane of lanes.values()) clearTimeout(lane.timer)

@@ -69,7 +69,7 @@ export async function appendEvents<DB>(
   const byId = new Map(stored.map((row) => [row.event_id, row]))
   return rows.map((row) => {
     const { version, occurred_at: occurredAt } = byId.get(row.id) ?? missing(row.id)
-    return { ...row, version, occurredAt: occurredAt.toISOString() } as WattleEvent
+    return { ...row, version, occurredAt: occurredAt.toISOString() }
   })
 }
 

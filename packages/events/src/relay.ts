@@ -106,7 +106,7 @@ export function startRelay(options: RelayOptions): Relay {
   const stopping = new AbortController()
   const { pause, wake } = createPause(stopping.signal)
   const stopped = () => stopping.signal.aborted
-  const tidyDue = every(tidyEveryMs)
+  const tidyDue = every(Math.min(tidyEveryMs, retentionMs))
   const measureDue = every(measureEveryMs)
   let active = false
   let slowGroup = ''

@@ -23,7 +23,10 @@ export type Settlement = { outcome: 'handled' | 'repeated' | 'behind' | 'early';
  * What is to be done with a version when the subject is at `place`. Versions have no gaps, so the one after the last
  * is the only one whose turn it is: that makes an effect happen once, and in order, whoever delivers what to whom.
  */
-export function turnOf(version: number, { version: last, parkedFrom }: Place) {
+export function turnOf(
+  version: number,
+  { version: last, parkedFrom }: Place,
+): Settlement['outcome'] {
   if (version <= last) return 'repeated'
   if (parkedFrom !== null && version >= parkedFrom) return 'behind'
   return version === last + 1 ? 'handled' : 'early'
@@ -117,7 +120,12 @@ function letterOf(
 ) {
   const known = envelopeOf(decoded)
   return {
-    ...{ stream, streamId: entryId, entry: fields, cause, error, attempts },
+    stream,
+    streamId: entryId,
+    entry: fields,
+    cause,
+    error,
+    attempts,
     eventId: known?.id ?? null,
     type: known?.type ?? null,
     subject: known?.subject ?? null,

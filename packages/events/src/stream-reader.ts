@@ -2,7 +2,7 @@ import type { Database } from '@wattle/database'
 import { itemOf, type Item } from './delivery.ts'
 import type { Delivery, Group } from './group.ts'
 import { countDeadLetters } from './inbox-store.ts'
-import type { createLanes, Verdict } from './lanes.ts'
+import type { Lanes, Verdict } from './lanes.ts'
 import type { ConsumerMetrics } from './metrics.ts'
 import type { createOutage } from './outage.ts'
 import { backoffMs, createPause } from './pause.ts'
@@ -35,7 +35,7 @@ export function startStreamReader<DB>({
   groupName: string
   group: Group
   database: Database<DB>
-  lanes: ReturnType<typeof createLanes<Item>>
+  lanes: Lanes
   maxInHand: number
   claimAfterMs: number
   hasHandler: (type: string) => boolean
@@ -57,8 +57,14 @@ export function startStreamReader<DB>({
       if (known && known.fields['id'] === delivery.fields['id']) continue
       const item = itemOf(stream, delivery, hasHandler)
       held.set(item.entryId, item)
-      lanes.add(item)
+      lanes.add({ lane: item.lane, order: item.order, run: () => run(item) })
     }
+  }
+
+  async function run(item: Item): Promise<Verdict> {
+    const verdict = await deliver(item)
+    if (verdict === 'done' && held.get(item.entryId) === item) held.delete(item.entryId)
+    return verdict
   }
 
   async function read(): Promise<void> {
@@ -103,12 +109,6 @@ export function startStreamReader<DB>({
 
   const loops = [read(), tend()]
   return {
-    async deliver(item: Item): Promise<Verdict> {
-      const verdict = await deliver(item)
-      if (verdict === 'done' && held.get(item.entryId) === item) held.delete(item.entryId)
-      return verdict
-    },
-
     /** After the signal and the end of all handlers: hands what is left to other copies, as far as Redis is there. */
     async leave(): Promise<void> {
       await Promise.all(loops)

@@ -6,7 +6,9 @@ export const jwksPath = '/.well-known/jwks.json'
 /** Publishes public keys at `/.well-known/jwks.json`, with leave to keep them for a minute. */
 export function publishJwks(app: FastifyInstance, jwks: Jwks): void {
   const body = JSON.stringify(jwks)
-  app.get(jwksPath, (_request, reply) =>
+  // Not among the routes that @fastify/swagger describes.
+  const schema: object = { hide: true }
+  app.get(jwksPath, { schema }, (_request, reply) =>
     reply
       .header('content-type', 'application/jwk-set+json')
       .header('cache-control', 'public, max-age=60')

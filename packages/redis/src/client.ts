@@ -2,7 +2,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import type { ConnectionOptions } from 'node:tls'
 import { isRefused, withoutArguments } from './errors.ts'
 import { createLink, type Link, type Route } from './link.ts'
-import { baseOptions, reconnectDelayMs, refusedDelayMs } from './settings.ts'
+import { baseOptions, hurriedDelayMs, reconnectDelayMs, refusedDelayMs } from './settings.ts'
 
 export interface Credentials {
   user?: string | undefined
@@ -28,7 +28,7 @@ export interface Client {
   readonly link: Link
   /** Why the client is not connected, as far as known. */
   lastError(): Error | undefined
-  /** The next attempt is not delayed. */
+  /** There is a new place to go: the next attempt comes almost at once. */
   hurry(): void
   close(): void
 }
@@ -53,7 +53,7 @@ export function createClient(options: ClientOptions): Client {
     retryStrategy: (attempt) => {
       if (hurried) {
         hurried = false
-        return 0
+        return hurriedDelayMs(random)
       }
       return isRefused(lastError) ? refusedDelayMs(random) : reconnectDelayMs(attempt, random)
     },
@@ -83,7 +83,7 @@ export function createClient(options: ClientOptions): Client {
     link,
     lastError: () => lastError,
     hurry() {
-      if (redis.status === 'reconnecting') connect()
+      if (redis.status === 'reconnecting') setTimeout(connect, hurriedDelayMs(random))
       else hurried = true
     },
     close() {

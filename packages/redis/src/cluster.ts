@@ -71,7 +71,9 @@ export function createClusterBackend(
 
   async function announce(): Promise<void> {
     await Promise.all(commands.nodes('master').map(settled))
-    if (commands.status === 'ready') state.ready(config.nodes.map(formatAddress).join(', '))
+    if (commands.status !== 'ready') return
+    lastError = undefined
+    state.ready(config.nodes.map(formatAddress).join(', '))
   }
   commands.on('close', () => state.down(lastError))
 

@@ -108,13 +108,19 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     return createSubscriber({ client: connection, ping, name, log })
   }
 
+  function whileOpen<T>(open: () => T): T {
+    if (closing) throw new Error(`The Redis connection ${name} is closed.`)
+    return open()
+  }
+
   async function shutDown(): Promise<void> {
     clearInterval(heartbeat)
-    if (client.status === 'ready') {
+    const wasReady = client.status === 'ready'
+    state.close()
+    if (wasReady) {
       await within(timing.commandTimeoutMs, client.quit()).catch(() => {})
     }
     backend.close()
-    state.down(new Error('closed'))
   }
 
   const connection: RedisConnection = {
@@ -125,8 +131,11 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     },
     onState: state.onState,
     whenReady: state.whenReady,
-    subscriber: () => (subscriber ??= openSubscriber()),
-    blocking: ({ maxBlockMs = 10_000 } = {}) => backend.openBlocking(maxBlockMs),
+    subscriber: () => {
+      subscriber ??= whileOpen(openSubscriber)
+      return subscriber
+    },
+    blocking: ({ maxBlockMs = 10_000 } = {}) => whileOpen(() => backend.openBlocking(maxBlockMs)),
     run: (script, call) => runScript(client, script, call),
     runMany: (calls) => runScripts(client, calls),
     ping: (timeoutMs = commandTimeoutMs) =>

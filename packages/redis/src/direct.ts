@@ -53,7 +53,7 @@ export function createDirectBackend(
       credentials: { user: rest.sentinelUser, password: rest.sentinelPassword },
       tls: rest.sentinelTls && readTlsOptions(rest.sentinelTls),
       mapAddress,
-      connectionName: `${name}:watch`,
+      name,
       random,
       now,
       log,

@@ -1,7 +1,7 @@
 const clientMessages =
   /^(Connection is closed|Command timed out|Command aborted|Stream isn't writeable|Cluster isn't ready|Cluster is ended|None of startup nodes|Failed to refresh slots cache|Reached the max retries|Socket timeout|connect ETIMEDOUT)/
 const serverCodes =
-  /^(LOADING|MASTERDOWN|CLUSTERDOWN|READONLY|NOREPLICAS|TRYAGAIN|BUSY|UNBLOCKED|Too many Cluster redirections)/
+  /^(LOADING|MASTERDOWN|CLUSTERDOWN|READONLY|NOREPLICAS|TRYAGAIN|OOM|MISCONF|BUSY|UNBLOCKED|Too many Cluster redirections)/
 const systemCodes =
   /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOTFOUND|EAI_AGAIN|ERR_STREAM_DESTROYED)/
 

@@ -86,7 +86,7 @@ export function createLink({
       const where = current ? formatAddress(current.address) : 'the server'
       const reason = role
         ? `${where} is a replica, and only a master will do`
-        : `this user may not run INFO, so the role of ${where} is unknown`
+        : `NOPERM this user may not run INFO, so the role of ${where} is unknown`
       current?.stream.destroy(new Error(reason))
       return false
     }

@@ -43,7 +43,7 @@ export function watchSentinels({
   credentials,
   tls,
   mapAddress = (address) => address,
-  connectionName,
+  name,
   random,
   now,
   log,
@@ -54,7 +54,8 @@ export function watchSentinels({
   credentials: Credentials
   tls?: ConnectionOptions | undefined
   mapAddress?: ((address: Address) => Address) | undefined
-  connectionName: string
+  /** Of the connection it serves. */
+  name: string
   random: () => number
   now: () => number
   log: Log
@@ -71,7 +72,7 @@ export function watchSentinels({
       group,
       tls,
       mapAddress,
-      connectionName,
+      connectionName: `${name}:watch`,
       random,
       now,
       onAnswer: consider,
@@ -90,10 +91,8 @@ export function watchSentinels({
     if (changed) {
       const to = formatAddress(master)
       if (lastMaster) {
-        log.warn(
-          { group, from: formatAddress(lastMaster), to },
-          `Redis ${group} has another master`,
-        )
+        const from = formatAddress(lastMaster)
+        log.warn({ redis: name, from, to }, `Redis ${name} has another master: ${to}`)
       }
       lastMaster = master
     }

@@ -27,6 +27,10 @@ export function reconnectDelayMs(attempt: number, random: () => number): number 
   return Math.round(Math.min(50 * attempt, 300) * (0.75 + 0.5 * random()))
 }
 
+export function hurriedDelayMs(random: () => number): number {
+  return Math.round(50 * random())
+}
+
 /** Credentials that were refused are refused again: ask seldom, but ask, for they may be rotated. */
 export function refusedDelayMs(random: () => number): number {
   return Math.round(1500 + 1000 * random())

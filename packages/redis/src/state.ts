@@ -10,6 +10,7 @@ export type StateListener = (state: RedisState) => void
 export function createState({ name, log }: { name: string; log: Log }) {
   let state: RedisState = 'connecting'
   let refusalLogged = false
+  let closed = false
   const listeners = new Set<StateListener>()
 
   function change(next: RedisState): boolean {
@@ -34,10 +35,12 @@ export function createState({ name, log }: { name: string; log: Log }) {
     current: () => state,
     onState,
     ready(where: string): void {
+      if (closed) return
       refusalLogged = false
       if (change('ready')) log.info({ redis: name, server: where }, `Redis ${name} is ready`)
     },
     down(cause: Error | undefined): void {
+      if (closed) return
       const reason = cause?.message ?? 'the connection was closed'
       const refused = isRefused(cause)
       if (!change('down') && (!refused || refusalLogged)) return
@@ -46,9 +49,14 @@ export function createState({ name, log }: { name: string; log: Log }) {
       if (refused) log.error({ redis: name, reason }, `Redis ${name} refuses us: ${reason}`)
       else log.warn({ redis: name, reason }, `Redis ${name} is away: ${reason}`)
     },
+    /** For good, and no news. */
+    close(): void {
+      closed = true
+      change('down')
+    },
     /** Resolves to whether it is ready, after `timeoutMs` at the latest. */
     whenReady(timeoutMs: number): Promise<boolean> {
-      if (state === 'ready') return Promise.resolve(true)
+      if (state === 'ready' || closed) return Promise.resolve(state === 'ready')
       return new Promise((resolve) => {
         const settle = (result: boolean) => {
           clearTimeout(timer)
@@ -57,7 +65,7 @@ export function createState({ name, log }: { name: string; log: Log }) {
         }
         const timer = setTimeout(() => settle(false), timeoutMs)
         const stop = onState((next) => {
-          if (next === 'ready') settle(true)
+          if (next === 'ready' || closed) settle(next === 'ready')
         })
       })
     },

@@ -25,9 +25,8 @@ describe("R4: a service's Redis user", () => {
     await redis.client.set(billing.key('bill', 'a'), '1')
     expect(await redis.client.get(billing.key('bill', 'a'))).toBe('1')
     await redis.client.publish(billing.channel('news'), 'hello')
-    await (
-      await redis.subscriber().subscribe(billing.channel('news'), () => {})
-    )()
+    const leave = await redis.subscriber().subscribe(billing.channel('news'), () => {})
+    leave()
     expect(await redis.run(touch, { keys: [], args: [billing.key('bill', 'a')] })).toBe(1)
   })
 
@@ -95,6 +94,21 @@ describe('credentials that are wrong', () => {
     expect(inspect([log.lines, errors], { depth: 10 })).not.toContain('not-the-password')
     await server.client().call('ACL', 'SETUSER', 'billing', '>not-the-password')
     expect(await wrong.whenReady(5000)).toBe(true)
+  })
+
+  test('without the right to INFO, by which the role is verified, are refused and named', async () => {
+    await server.client().call('ACL', 'SETUSER', 'blind', 'on', '>pw', '~*', '+@all', '-info')
+    const log = recordingLog()
+    const blind = connectRedis({
+      url: `redis://blind:pw@${server.host}:${server.port}`,
+      name: 'cache',
+      log,
+    })
+    connections.push(blind)
+    await eventually(() => expect(blind.state).toBe('down'))
+    expect(log.lines).toEqual([
+      expect.stringMatching(/refuses us: NOPERM this user may not run INFO/),
+    ])
   })
 
   test('of nobody are refused too', async () => {

@@ -205,13 +205,18 @@ describe('a role that changes', () => {
 
 describe('closing', () => {
   test('lets calls under way finish, and later calls reject', async () => {
-    const { redis } = await connected()
+    const { redis, log } = await connected()
     const calls = Array.from({ length: 100 }, () => redis.client.incr('n'))
     await redis.close()
     const settled = await Promise.allSettled(calls)
     expect(settled.every(({ status }) => status === 'fulfilled')).toBe(true)
     await expect(redis.client.get('a')).rejects.toSatisfy(isUnavailable)
     expect(redis.state).toBe('down')
+    expect(await redis.whenReady(10_000)).toBe(false)
+    expect(() => redis.subscriber()).toThrow('The Redis connection cache is closed.')
+    expect(() => redis.blocking()).toThrow('The Redis connection cache is closed.')
+    // Nobody need be told of what was asked for.
+    expect(log.lines).toEqual(['info Redis cache is ready'])
   })
 
   test('never hangs: not on a frozen server, not while reconnecting, not twice', async () => {

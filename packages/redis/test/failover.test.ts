@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually, startProxy, startSentinelGroup, type TestSentinelGroup } from '@wattle/testkit'
 import { connectRedis, isUnavailable, type RedisConnection } from '../src/index.ts'
 import { callCounter } from './support/calls.ts'
@@ -7,22 +7,6 @@ import { recordingLog } from './support/log.ts'
 /** The Sentinels' detection takes about 3.5 s; from there the connection has 5 s. */
 const recoversWithinMs = 10_000
 const timeout = 40_000
-
-let connections: RedisConnection[] = []
-afterEach(async () => {
-  await Promise.all(connections.map((connection) => connection.close()))
-  connections = []
-})
-
-async function connect(
-  url: string,
-  options: Partial<Parameters<typeof connectRedis>[0]> = {},
-): Promise<{ redis: RedisConnection; log: ReturnType<typeof recordingLog> }> {
-  const log = recordingLog()
-  const redis = connectRedis({ url, name: 'cache', log, ...options })
-  connections.push(redis)
-  return { redis, log }
-}
 
 const masterPort = async (redis: RedisConnection) => {
   const topology = await redis.topology()
@@ -38,16 +22,14 @@ function startLoad(redis: RedisConnection) {
   return { calls, stop: () => clearInterval(timer) }
 }
 
-describe('R2: the master goes away under load', () => {
-  let group: TestSentinelGroup
-  afterEach(() => group.stop())
-
+describe.concurrent('R2: the master goes away under load', () => {
   test.each(['killed', 'frozen'] as const)(
     '%s, writes go on with the new master, every call settles, and the old one is not talked to again',
     { timeout: 60_000 },
     async (how) => {
-      group = await startSentinelGroup()
-      const { redis, log } = await connect(group.urlFor('billing'))
+      await using group = await startSentinelGroup()
+      const log = recordingLog()
+      await using redis = connectRedis({ url: group.urlFor('billing'), name: 'cache', log })
       expect(await redis.whenReady(3000)).toBe(true)
       const heard: string[] = []
       const subscriber = redis.subscriber()
@@ -108,36 +90,8 @@ describe('R2: the Sentinels move the master', () => {
   })
   afterAll(() => group.stop())
 
-  test(
-    'at an operator’s word: all clients follow, and the demoted one is left',
-    { timeout },
-    async () => {
-      const { redis, log } = await connect(group.urlFor('billing'))
-      expect(await redis.whenReady(3000)).toBe(true)
-      const subscriber = redis.subscriber()
-      const heard: string[] = []
-      await subscriber.subscribe('test:billing:news', (message) => heard.push(message))
-      const load = startLoad(redis)
-      const old = await group.master()
-      const next = await group.failover()
-      await eventually(async () => expect(await masterPort(redis)).toBe(next.port))
-      const oldAdmin = group.client(old)
-      await eventually(async () => {
-        const names = String(await oldAdmin.client('LIST')).match(/name=cache:\S*/g)
-        expect(names).toBeNull()
-      })
-      await eventually(() => expect(subscriber.active).toBe(true))
-      await redis.client.publish('test:billing:news', 'hello')
-      await eventually(() => expect(heard).toContain('hello'))
-      load.stop()
-      await eventually(() => expect(load.calls.pending()).toBe(0), { withinMs: 1000 })
-      expect(log.lines.join()).toContain('Redis cache has another master')
-      await group.whenReady()
-    },
-  )
-
   test('the topology names master, replicas with their lag, and Sentinels', async () => {
-    const { redis } = await connect(group.urlFor('billing'))
+    await using redis = connectRedis({ url: group.urlFor('billing'), name: 'cache' })
     expect(await redis.whenReady(3000)).toBe(true)
     const master = await group.master()
     await eventually(async () => {
@@ -157,6 +111,63 @@ describe('R2: the Sentinels move the master', () => {
       })
     })
   })
+
+  test(
+    'at an operator’s word: all clients follow, and the demoted one is left',
+    { timeout },
+    async () => {
+      const log = recordingLog()
+      await using redis = connectRedis({ url: group.urlFor('billing'), name: 'cache', log })
+      expect(await redis.whenReady(3000)).toBe(true)
+      const subscriber = redis.subscriber()
+      const heard: string[] = []
+      await subscriber.subscribe('test:billing:news', (message) => heard.push(message))
+      const load = startLoad(redis)
+      const old = await group.master()
+      const next = await group.failover()
+      await eventually(async () => expect(await masterPort(redis)).toBe(next.port))
+      const oldAdmin = group.client(old)
+      await eventually(async () => {
+        const names = String(await oldAdmin.client('LIST')).match(/name=cache:\S*/g)
+        expect(names).toBeNull()
+      })
+      await eventually(() => expect(subscriber.active).toBe(true))
+      await redis.client.publish('test:billing:news', 'hello')
+      await eventually(() => expect(heard).toContain('hello'))
+      load.stop()
+      await eventually(() => expect(load.calls.pending()).toBe(0), { withinMs: 1000 })
+      // Before the old master itself knew of it.
+      expect(log.lines).toContain('warn Redis cache is away: the Sentinels name another master')
+    },
+  )
+})
+
+describe('R2: the replicas go away', () => {
+  test('writes are refused, reads go on, and both work when one returns', { timeout }, async () => {
+    await using group = await startSentinelGroup()
+    await using redis = connectRedis({ url: group.urlFor('billing'), name: 'cache' })
+    expect(await redis.whenReady(3000)).toBe(true)
+    await redis.client.set('test:billing:a', '1')
+    const states: string[] = []
+    redis.onState((state) => states.push(state))
+    const replicas = await group.replicas()
+    for (const replica of replicas) await group.kill(replica)
+    await eventually(
+      () => expect(redis.client.set('test:billing:a', '2')).rejects.toThrow('NOREPLICAS'),
+      { withinMs: 10_000 },
+    )
+    for (let i = 0; i < 50; i += 1) {
+      const [write, read] = await Promise.allSettled([
+        redis.client.set('test:billing:a', '3'),
+        redis.client.get('test:billing:a'),
+      ])
+      expect(write).toMatchObject({ reason: { message: expect.stringMatching('NOREPLICAS') } })
+      expect(read).toEqual({ status: 'fulfilled', value: expect.any(String) })
+    }
+    expect(states).toEqual([])
+    for (const replica of replicas) await group.restart(replica)
+    await eventually(() => redis.client.set('test:billing:a', '4'), { withinMs: 15_000 })
+  })
 })
 
 describe('R2: Sentinels that are frozen, absent, wrong or unwilling', () => {
@@ -167,7 +178,7 @@ describe('R2: Sentinels that are frozen, absent, wrong or unwilling', () => {
   afterAll(() => group.stop())
 
   test('a frozen majority disturbs neither a connection nor a new one', { timeout }, async () => {
-    const { redis } = await connect(group.urlFor('billing'))
+    await using redis = connectRedis({ url: group.urlFor('billing'), name: 'cache' })
     expect(await redis.whenReady(3000)).toBe(true)
     const states: string[] = []
     redis.onState((state) => states.push(state))
@@ -183,7 +194,7 @@ describe('R2: Sentinels that are frozen, absent, wrong or unwilling', () => {
       await eventually(async () => expect(await reachable()).toEqual([true, false, false]))
       expect(await redis.client.set('test:billing:a', '1')).toBe('OK')
       expect(states).toEqual([])
-      const { redis: newcomer } = await connect(group.urlFor('billing'))
+      await using newcomer = connectRedis({ url: group.urlFor('billing'), name: 'cache' })
       expect(await newcomer.whenReady(3000)).toBe(true)
     } finally {
       group.thaw(second)
@@ -195,7 +206,7 @@ describe('R2: Sentinels that are frozen, absent, wrong or unwilling', () => {
     'without any, a broken connection returns to the master that was known',
     { timeout },
     async () => {
-      const { redis } = await connect(group.urlFor('billing'))
+      await using redis = connectRedis({ url: group.urlFor('billing'), name: 'cache' })
       expect(await redis.whenReady(3000)).toBe(true)
       const master = await group.master()
       for (const sentinel of group.sentinels) group.freeze(sentinel)
@@ -211,7 +222,8 @@ describe('R2: Sentinels that are frozen, absent, wrong or unwilling', () => {
 
   test('all absent at the start, the group is found when they come', { timeout }, async () => {
     for (const sentinel of group.sentinels) await group.kill(sentinel)
-    const { redis, log } = await connect(group.urlFor('billing'))
+    const log = recordingLog()
+    await using redis = connectRedis({ url: group.urlFor('billing'), name: 'cache', log })
     await eventually(() => expect(redis.state).toBe('down'))
     expect(log.lines[0]).toMatch(/^warn Redis cache is away: no Sentinel answers at .*ECONNREFUSED/)
     await expect(redis.client.get('test:billing:a')).rejects.toSatisfy(isUnavailable)
@@ -222,7 +234,11 @@ describe('R2: Sentinels that are frozen, absent, wrong or unwilling', () => {
   test('a Sentinel that names a replica is not believed', async () => {
     const [replica] = await group.replicas()
     if (!replica) throw new Error('there are two replicas')
-    const { redis, log } = await connect(group.urlFor('billing'), {
+    const log = recordingLog()
+    await using redis = connectRedis({
+      url: group.urlFor('billing'),
+      name: 'cache',
+      log,
       mapAddress: () => ({ host: replica.host, port: replica.port }),
     })
     await eventually(() => expect(redis.state).toBe('down'))
@@ -232,17 +248,20 @@ describe('R2: Sentinels that are frozen, absent, wrong or unwilling', () => {
 
   test('a group they do not watch, or credentials they refuse, are named', async () => {
     const url = group.urlFor('billing')
-    const unknown = await connect(url.replace('/cache?', '/cash?'))
-    const refused = await connect(
-      url.replace(/sentinelPassword=[^&]*/, 'sentinelPassword=not-the-password'),
-    )
-    await eventually(() => expect(unknown.redis.state).toBe('down'))
-    await eventually(() => expect(refused.redis.state).toBe('down'))
-    await eventually(() => {
-      expect(unknown.log.lines.join()).toContain('the Sentinels watch no group named cash')
+    const log = recordingLog()
+    await using unknown = connectRedis({ url: url.replace('/cache?', '/cash?'), name: 'cash', log })
+    await using refused = connectRedis({
+      url: url.replace(/sentinelPassword=[^&]*/, 'sentinelPassword=not-the-password'),
+      name: 'refused',
+      log,
     })
-    expect(refused.log.lines.join()).toMatch(/no Sentinel answers .*WRONGPASS/)
-    expect(refused.log.lines.join()).not.toContain('not-the-password')
+    await eventually(() => expect(unknown.state).toBe('down'))
+    await eventually(() => expect(refused.state).toBe('down'))
+    await eventually(() => {
+      expect(log.lines.join()).toContain('the Sentinels watch no group named cash')
+    })
+    expect(log.lines.join()).toMatch(/no Sentinel answers .*WRONGPASS/)
+    expect(log.lines.join()).not.toContain('not-the-password')
   })
 })
 
@@ -251,7 +270,9 @@ describe('R2: the network goes silent', () => {
     await using group = await startSentinelGroup()
     const master = await group.master()
     await using proxy = await startProxy({ host: master.host, port: master.port })
-    const { redis } = await connect(group.urlFor('billing'), {
+    await using redis = connectRedis({
+      url: group.urlFor('billing'),
+      name: 'cache',
       mapAddress: (address) =>
         address.port === master.port ? { host: proxy.host, port: proxy.port } : address,
     })

@@ -1,4 +1,4 @@
-import { accessSync, constants, realpathSync } from 'node:fs'
+import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { unpackRedisPackages } from './debian-redis.ts'
 import { run } from './run.ts'
@@ -62,14 +62,19 @@ export async function findRedisServer(options: FindRedisOptions): Promise<RedisS
       return undefined
     },
     async debian() {
-      const unpacked = await unpackRedisPackages({ workDir, log })
-      if ('problem' in unpacked) return void tried.push(`packages: ${unpacked.problem}`)
-      const found = await probe({ ...unpacked, args: [], source: 'Debian packages' })
-      if (!('problem' in found)) return found
-      return void tried.push(`packages: ${found.problem}`)
+      if (process.platform !== 'linux') return undefined
+      // What was unpacked on this machine once may not run on what has become of it.
+      for (const again of [false, true]) {
+        const unpacked = await unpackRedisPackages({ workDir, log, env, again })
+        if ('problem' in unpacked) return void tried.push(`packages: ${unpacked.problem}`)
+        const found = await probe({ ...unpacked, args: [], source: 'Debian packages' })
+        if (!('problem' in found)) return found
+        tried.push(`packages: ${found.problem}`)
+      }
+      return undefined
     },
     async docker() {
-      const found = await probeDocker(log)
+      const found = await probeDocker(log, env)
       if (!('problem' in found)) return found
       return void tried.push(`Docker: ${found.problem}`)
     },
@@ -116,17 +121,21 @@ function judge(
   return { ...program, version }
 }
 
-async function probeDocker(log: (line: string) => void): Promise<RedisServerProgram | Problem> {
-  const engine = await run('docker', ['info', '--format', '{{.OSType}}'], { timeoutMs: 10_000 })
+async function probeDocker(
+  log: (line: string) => void,
+  env: NodeJS.ProcessEnv,
+): Promise<RedisServerProgram | Problem> {
+  const docker = (args: string[], timeoutMs: number) => run('docker', args, { env, timeoutMs })
+  const engine = await docker(['info', '--format', '{{.OSType}}'], 10_000)
   if (engine.code !== 0) return { problem: lastLine(engine.stderr) ?? 'no engine answers' }
-  const known = await run('docker', ['image', 'inspect', dockerImage], { timeoutMs: 10_000 })
+  const known = await docker(['image', 'inspect', dockerImage], 10_000)
   if (known.code !== 0) {
     log(`Pulling the Docker image ${dockerImage} …`)
-    const pulled = await run('docker', ['pull', dockerImage], { timeoutMs: 600_000 })
+    const pulled = await docker(['pull', dockerImage], 600_000)
     if (pulled.code !== 0) return { problem: lastLine(pulled.stderr) ?? 'the pull failed' }
   }
   const args = ['run', '--rm', '--entrypoint', 'redis-server', dockerImage, '--version']
-  const answer = await run('docker', args, { timeoutMs: 30_000 })
+  const answer = await docker(args, 30_000)
   if (answer.code !== 0) return { problem: lastLine(answer.stderr) ?? `exit code ${answer.code}` }
   const source = `Docker image ${dockerImage}`
   return judge({ command: 'docker', args: [], env: {}, image: dockerImage, source }, answer.stdout)
@@ -142,7 +151,7 @@ export function findOnPath(name: string, path = ''): string | undefined {
     try {
       const file = join(directory || '.', name)
       accessSync(file, constants.X_OK)
-      return realpathSync(directory || '.') === '' ? undefined : file
+      return file
     } catch {
       // Not here.
     }

@@ -1,5 +1,5 @@
 import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
-import { writeFileSync } from 'node:fs'
+import { realpathSync, writeFileSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { findPostgres, type PostgresPrograms } from './find-postgres.ts'
@@ -13,6 +13,8 @@ export interface Place {
   account: Account | undefined
   /** Ours: holds the superuser's password. */
   home: string
+  /** Whether it stands in for a directory that the account cannot reach. */
+  isTwin: boolean
   /** The account's: PostgreSQL's data directory. */
   data: string
   sockets: string
@@ -27,8 +29,9 @@ export async function choosePlace(
   wanted: PostgresPrograms | undefined,
   log: (line: string) => void,
 ): Promise<Place> {
-  let home = directory
-  mkdirSync(home, { recursive: true })
+  mkdirSync(directory, { recursive: true })
+  // Running servers are recognised by the real path of their data.
+  let home = realpathSync(directory)
   const account = await unprivilegedAccount(join(home, 'data'))
   if (account && !isReachable(join(home, 'data'), account)) {
     home = reachableTwin(home, account)
@@ -37,7 +40,8 @@ export async function choosePlace(
   const data = join(home, 'data')
   const programs = reachablePrograms(wanted ?? (await programsFor(data)), home, account)
   const sockets = socketDirectoryFor(join(home, 'sockets'), account)
-  return { programs, account, home, data, sockets, logFile: join(data, 'server.log') }
+  const isTwin = home !== realpathSync(directory)
+  return { programs, account, home, isTwin, data, sockets, logFile: join(data, 'server.log') }
 }
 
 /** Data can only be read by the major version that made them. */
@@ -110,6 +114,7 @@ export function removeCluster(place: Place): void {
   for (const path of [place.data, place.sockets, passwordFile(place)]) {
     rmSync(path, { recursive: true, force: true })
   }
+  if (place.isTwin) rmSync(place.home, { recursive: true, force: true })
 }
 
 function passwordFile(place: Place): string {

@@ -1,4 +1,4 @@
-import { chownSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Client } from 'pg'
@@ -6,7 +6,8 @@ import type { PostgresPrograms } from './find-postgres.ts'
 import { guard, release } from './guardian.ts'
 import { choosePlace, ensureCluster, removeCluster, runProgram } from './postgres-place.ts'
 import { superuser, superuserPassword, type Place } from './postgres-place.ts'
-import { identifyProcess, isRunning, sendSignal, type ProcessRecord } from './process-record.ts'
+import { isPostmasterOf, readPidFile, removeStaleFiles, type Postmaster } from './postmaster.ts'
+import { isRunning, sendSignal } from './process-record.ts'
 
 export interface StartPostgresOptions {
   /** Holds the data and all else of this server; created when absent. */
@@ -103,13 +104,8 @@ function writeSettings(place: Place, options: StartPostgresOptions): void {
   if (place.account) chownSync(file, place.account.uid, place.account.gid)
 }
 
-interface Postmaster extends ProcessRecord {
-  socketDirectory: string
-}
-
 /**
  * The server that runs on this directory and answers. One that is starting or stopping is waited for.
- * A pid file whose process is gone, or is something else by now, is removed.
  */
 async function findPostmaster(place: Place): Promise<Postmaster | undefined> {
   const deadline = Date.now() + 30_000
@@ -117,40 +113,15 @@ async function findPostmaster(place: Place): Promise<Postmaster | undefined> {
     const found = readPidFile(place)
     if (!found) return undefined
     if (!isPostmasterOf(place, found)) {
-      rmSync(join(place.data, 'postmaster.pid'), { force: true })
+      await removeStaleFiles(place, found)
       return undefined
     }
+    sendSignal(found, 'SIGCONT')
     if (await answers(place, found)) return found
     if (Date.now() > deadline) {
       throw new Error(`PostgreSQL (process ${found.pid}) runs but does not answer: ${place.logFile}`)
     }
-    sendSignal(found, 'SIGCONT')
     await wait(50)
-  }
-}
-
-function readPidFile(place: Place): Postmaster | undefined {
-  try {
-    const lines = readFileSync(join(place.data, 'postmaster.pid'), 'utf8').split('\n')
-    const pid = Number(lines[0])
-    return {
-      pid,
-      startedAt: identifyProcess(pid)?.startedAt ?? 'gone',
-      socketDirectory: lines[4] || place.sockets,
-    }
-  } catch {
-    return undefined
-  }
-}
-
-/** A postmaster works in its data directory; without /proc a process of that id has to do. */
-function isPostmasterOf(place: Place, found: Postmaster): boolean {
-  if (!isRunning(found)) return false
-  if (process.platform !== 'linux') return true
-  try {
-    return readlinkSync(`/proc/${found.pid}/cwd`) === place.data
-  } catch {
-    return false
   }
 }
 

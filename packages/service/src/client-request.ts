@@ -1,5 +1,5 @@
 import { AppError, type RouteContract } from '@wattle/contracts'
-import { deadlineHeader, type Deadline } from './deadline.ts'
+import { deadlineHeader, defaultDeadlineMs, type Deadline } from './deadline.ts'
 import { traceHeaders, type Trace } from './trace.ts'
 
 /** What a call takes over from the request in whose course it is made; a FastifyRequest of this kit fits. */
@@ -55,19 +55,21 @@ function queryOf(query: object | undefined): string {
   return search.toString()
 }
 
-/** Request id, trace, what is left of the time, and the token. */
-export function headersOf(options: {
-  context: CallContext | undefined
-  token: string | undefined
-  remainingMs: number
-  hasBody: boolean
+/**
+ * The headers that every call within the system carries: request id, trace, what is left of the time less a margin, and
+ * the token.
+ */
+export function callHeaders(options: {
+  context?: CallContext | undefined
+  token?: string | undefined
+  /** Time left, where it is less than the context's. */
+  remainingMs?: number
 }): Record<string, string> {
-  const { context, token, remainingMs, hasBody } = options
+  const { context, token } = options
+  const remainingMs = options.remainingMs ?? context?.deadline.remainingMs() ?? defaultDeadlineMs
   const budgetMs = Math.max(1, Math.floor(remainingMs - Math.min(marginMs, remainingMs / 10)))
   return {
-    accept: 'application/json',
     [deadlineHeader]: String(Math.min(budgetMs, 60_000)),
-    ...(hasBody ? { 'content-type': 'application/json' } : {}),
     ...(context === undefined
       ? {}
       : { 'x-request-id': context.id, ...traceHeaders(context.trace) }),

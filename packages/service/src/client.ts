@@ -1,7 +1,7 @@
 import { Agent, errors, type Dispatcher } from 'undici'
 import { AppError, type RouteContract, type RouteInput, type RouteReply } from '@wattle/contracts'
 import { readReply, wrongReply, type RawReply } from './client-reply.ts'
-import { headersOf, pathOf, type CallContext, type LooseInput } from './client-request.ts'
+import { callHeaders, pathOf, type CallContext, type LooseInput } from './client-request.ts'
 import { boundOf, type Bound } from './client-bound.ts'
 
 export type CallOptions = {
@@ -9,6 +9,8 @@ export type CallOptions = {
   readonly context?: CallContext
   /** Sent as `Authorization: Bearer …`. */
   readonly token?: string
+  /** Sent as `Idempotency-Key`. */
+  readonly idempotencyKey?: string
   readonly signal?: AbortSignal
   /** A bound below that of the contract and the context. */
   readonly timeoutMs?: number
@@ -107,7 +109,7 @@ export function createClient<const T extends Routes>(routes: T, options: ClientO
   async function callWithRetries(
     contract: RouteContract,
     input: LooseInput,
-    { context, token }: CallOptions,
+    { context, token, idempotencyKey }: CallOptions,
     bound: Bound,
   ): Promise<unknown> {
     const path = `${basePath}${pathOf(contract, input)}`
@@ -119,7 +121,12 @@ export function createClient<const T extends Routes>(routes: T, options: ClientO
         origin: base.origin,
         path,
         method: contract.method,
-        headers: headersOf({ context, token, remainingMs, hasBody: body !== null }),
+        headers: {
+          accept: 'application/json',
+          ...(body === null ? {} : { 'content-type': 'application/json' }),
+          ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
+          ...callHeaders({ context, token, remainingMs }),
+        },
         body,
         signal: bound.signal,
       })

@@ -9,6 +9,17 @@ const commonErrors: readonly ErrorCode[] = [
   'DEADLINE_EXCEEDED',
 ]
 
+const idempotencyKey = {
+  type: 'object',
+  required: ['Idempotency-Key'],
+  properties: {
+    'Idempotency-Key': {
+      type: 'string',
+      description: 'Chosen by you; the same key and body get the same answer, once',
+    },
+  },
+}
+
 /** OpenAPI 3.1 from the contracts of the routes that are registered. */
 export function openApiOptions(service: {
   name: string
@@ -31,7 +42,8 @@ export function openApiOptions(service: {
       const errors = errorResponses(contract)
       const response = { ...(schema.response as object), ...errors }
       const security = contract.auth === 'public' ? [] : [{ bearer: [] }]
-      return { schema: { ...schema, response, security }, url }
+      const headers = contract.idempotencyKey === 'required' ? { headers: idempotencyKey } : {}
+      return { schema: { ...schema, ...headers, response, security }, url }
     },
   }
 }

@@ -23,6 +23,8 @@ export type AddRouteOptions = Pick<
 > & {
   /** Put before the path of the contract, such as `/api`. */
   readonly prefix?: string
+  /** Under which heading OpenAPI shows it; the name of the service. */
+  readonly tag?: string
 }
 
 const nothing = Type.Object({}, { additionalProperties: false })
@@ -42,8 +44,8 @@ export function addRoute<const R extends RouteContract>(
   handler: RouteHandler<R>,
   options: AddRouteOptions = {},
 ): void {
-  const { prefix = '', config, onRequest, ...routeOptions } = options
-  const { authenticate, name: tag, config: serviceConfig } = app.service
+  const { authenticate, name, config: serviceConfig } = app.service
+  const { prefix = '', tag = name, config, onRequest, ...routeOptions } = options
   const checksReplies = serviceConfig.WATTLE_ENV !== 'production'
   for (const part of ['query', 'body'] as const) {
     const schema = contract[part]

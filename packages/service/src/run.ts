@@ -17,10 +17,13 @@ export type RunOptions = {
 }
 
 const defaultCloseTimeoutMs = 5_000
+/** EX_CONFIG of sysexits.h. */
+const configExitCode = 78
 
 /**
  * The main function of a service process. Reads no configuration itself: `start` does, and a ConfigError from it ends
- * the process with its sentences on stderr and exit code 1, as does a port that is taken.
+ * the process with its sentences on stderr and exit code 78 (EX_CONFIG: starting it again is no use). A port that is
+ * taken is one sentence too, with exit code 1.
  *
  * SIGTERM or SIGINT stops it gracefully: readiness turns 503 at once; for WATTLE_LAME_DUCK_MS everything is still
  * served; then no connection is accepted, requests in flight may finish for WATTLE_DRAIN_MS, what was registered with
@@ -61,7 +64,7 @@ export async function runService(options: RunOptions): Promise<void> {
     process.stderr.write(`${name}: ${sentenceOf(error, app)}\n`)
     await app?.close()
     await closeAll(closers, closeTimeoutMs, app?.log)
-    process.exit(1)
+    process.exit(error instanceof ConfigError ? configExitCode : 1)
   }
 }
 

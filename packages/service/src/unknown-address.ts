@@ -19,6 +19,8 @@ export function answerUnknownAddresses(app: FastifyInstance): void {
 function trackMethods(app: FastifyInstance): (path: string) => readonly string[] {
   const routes = new Map<string, { pattern: RegExp; methods: Set<string> }>()
   app.addHook('onRoute', ({ method, url }) => {
+    // A route for everything, such as that of CORS, does not make an address known.
+    if (url === '*' || url === '/*') return
     let route = routes.get(url)
     if (route === undefined)
       routes.set(url, (route = { pattern: patternOf(url), methods: new Set() }))

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { AppError, newId } from '@wattle/contracts'
+import { AppError } from '@wattle/contracts'
 import { problemDocument, problemType, rawProblem } from './problem.ts'
-import { requestIdOf } from './trace.ts'
+import { newRequestId, requestIdOf } from './trace.ts'
 
 type ParserError = Error & { readonly code?: string }
 
@@ -22,7 +22,7 @@ export function refuseUnreadable(
       return
     }
     const refusal = refusalOf(error.code, maxHeaderBytes)
-    const requestId = newId('req')
+    const requestId = newRequestId()
     report(requestId, refusal.status, error.code)
     // Closing at once would reset the connection, and the client might never see the answer.
     socket.end(rawProblem(refusal, requestId, new Date()))

@@ -75,7 +75,7 @@ describe('R3: one wrong value stops the process with one sentence that names it'
     ],
   ])('%s', async (_name, env, sentence) => {
     const { output, ended } = run(env)
-    expect(await ended).toEqual({ code: 1, signal: null })
+    expect(await ended).toEqual({ code: 78, signal: null })
     expect(output.stderr).toMatch(sentence)
     expect(output.stderr + output.stdout).not.toContain('hunter2')
   })

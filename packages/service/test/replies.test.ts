@@ -140,6 +140,13 @@ describe('an address', () => {
     expect((await ask(`${service.url}/nothing`, { method: 'OPTIONS' })).status).toBe(404)
   })
 
+  test('is not made known by a route for everything, such as that of CORS', async () => {
+    await using app = await startApp((target) => {
+      target.options('*', (_request, reply) => reply.code(204).send())
+    })
+    expect((await ask(`${app.url}/nothing`)).status).toBe(404)
+  })
+
   test('answers HEAD as GET without the body', async () => {
     const { status, headers, text } = await ask(`${service.url}/notes/${noteId}`, {
       method: 'HEAD',

@@ -52,7 +52,10 @@ const reserveMs = 250
 
 export type Idempotency = ReturnType<typeof createIdempotency>
 
-export function createIdempotency(deps: { database: Pick<Database<DB>, 'kysely'>; inUnit: InUnit }) {
+export function createIdempotency(deps: {
+  database: Pick<Database<DB>, 'kysely'>
+  inUnit: InUnit
+}) {
   const store = idempotencyStore(deps.database.kysely)
 
   /**

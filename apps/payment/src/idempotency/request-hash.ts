@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto'
 
 /** The same for equal JSON, however its fields are ordered. */
 export function requestHash(request: unknown): string {
-  return createHash('sha256').update(JSON.stringify(sorted(request))).digest('base64url')
+  return createHash('sha256')
+    .update(JSON.stringify(sorted(request)))
+    .digest('base64url')
 }
 
 function sorted(value: unknown): unknown {

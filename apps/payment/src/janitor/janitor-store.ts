@@ -44,7 +44,7 @@ export function janitorStore(db: Kysely<DB>) {
       const result = await sql`
         delete from processor_callbacks where id in (
           select id from processor_callbacks where received_at < ${fromNow(-olderThanMs)}
-          order by received_at limit ${limit} for update skip locked
+          order by received_at limit ${limit}
         )`.execute(db)
       return Number(result.numAffectedRows ?? 0)
     },

@@ -77,9 +77,7 @@ export async function purge(database: Pick<Database<DB>, 'kysely'>): Promise<voi
 }
 
 /** Runs rounds until it is stopped. */
-export function startJanitor(
-  deps: JanitorDeps & { everyMs: number; random: () => number },
-): Loop {
+export function startJanitor(deps: JanitorDeps & { everyMs: number; random: () => number }): Loop {
   let purgedAt = performance.now()
   return startLoop({
     name: 'janitor',

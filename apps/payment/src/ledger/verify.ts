@@ -22,7 +22,7 @@ export async function verifyLedger(db: Kysely<DB>, signal: AbortSignal): Promise
   let transactions = 0
   let entries = 0
 
-  for (let last = 0; findings.length < maxFindings; ) {
+  for (let last = 0; findings.length < maxFindings;) {
     signal.throwIfAborted()
     const rows = await transactionsAfter(db, last)
     for (const row of rows) {
@@ -38,11 +38,11 @@ export async function verifyLedger(db: Kysely<DB>, signal: AbortSignal): Promise
     if (rows.length < batch) break
   }
 
-  for (let last = ''; findings.length < maxFindings; ) {
+  for (let last = ''; findings.length < maxFindings;) {
     signal.throwIfAborted()
     const rows = await paymentsAfter(db, last)
     for (const row of rows) {
-      if (row.ledger_agrees === false) {
+      if (!row.ledger_agrees) {
         findings.push(`payment ${row.id} is ${row.state}, which the ledger does not say`)
       }
       if (!row.refunds_agree) {

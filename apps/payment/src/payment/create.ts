@@ -1,4 +1,10 @@
-import { AppError, newId, reservationRoutes, type ErrorCode, type Reservation } from '@wattle/contracts'
+import {
+  AppError,
+  newId,
+  reservationRoutes,
+  type ErrorCode,
+  type Reservation,
+} from '@wattle/contracts'
 import type { Database } from '@wattle/database'
 import { idempotencyStore, type KeyName } from '../idempotency/idempotency-store.ts'
 import type { Operation } from '../idempotency/idempotency.ts'
@@ -51,7 +57,10 @@ export function createOperation(
       return paymentStore(deps.database.kysely).byId(payment.id)
     }
     if (!fits(reservation, payment)) {
-      log.error({ reservation, paymentId: payment.id }, 'billing held something else than was asked')
+      log.error(
+        { reservation, paymentId: payment.id },
+        'billing held something else than was asked',
+      )
       throw new AppError('BAD_GATEWAY', 'Billing answered wrongly.')
     }
     const held = await inUnit((unit) => lifecycle.hold(unit, payment.id, reservation))

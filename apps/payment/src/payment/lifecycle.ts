@@ -78,11 +78,13 @@ export function createLifecycle(deps: {
   async function ended(unit: Unit, row: PaymentRow | undefined, cause: string) {
     if (row === undefined) return undefined
     const reason = row.failure_reason ?? 'unknown'
-    await appendEvents(unit.trx, [{
-      ...envelopeOf(row, cause),
-      type: row.state === 'failed' ? 'payment.failed' : 'payment.canceled',
-      payload: { ...aboutPayment(row), reason },
-    }])
+    await appendEvents(unit.trx, [
+      {
+        ...envelopeOf(row, cause),
+        type: row.state === 'failed' ? 'payment.failed' : 'payment.canceled',
+        payload: { ...aboutPayment(row), reason },
+      },
+    ])
     unit.touch(row.user_id)
     return row
   }
@@ -138,15 +140,17 @@ export function createLifecycle(deps: {
         const row = await store.succeed(id, answer)
         if (row !== undefined) {
           await post(unit.trx, { paymentId: id })
-          await appendEvents(unit.trx, [{
-            ...envelopeOf(row, cause),
-            type: 'payment.succeeded',
-            payload: {
-              ...aboutPayment(row),
-              discountMinor: row.discount_minor,
-              chargedMinor: row.charge_minor,
+          await appendEvents(unit.trx, [
+            {
+              ...envelopeOf(row, cause),
+              type: 'payment.succeeded',
+              payload: {
+                ...aboutPayment(row),
+                discountMinor: row.discount_minor,
+                chargedMinor: row.charge_minor,
+              },
             },
-          }])
+          ])
           unit.touch(row.user_id)
           return 'settled'
         }
@@ -162,7 +166,12 @@ export function createLifecycle(deps: {
       const row = await store.byId(id)
       if (row === undefined) return 'not_ours'
       if (agrees(row, answer)) return 'already_settled'
-      const note = { subjectId: id, recorded: row.state, reported: describeAnswer(answer), source: cause }
+      const note = {
+        subjectId: id,
+        recorded: row.state,
+        reported: describeAnswer(answer),
+        source: cause,
+      }
       if (await store.noteContradiction(note)) {
         log.error({ ...note, chargeMinor: row.charge_minor }, 'a processor contradicts itself')
       }

@@ -77,7 +77,12 @@ export function paymentStore(db: Kysely<DB>) {
         .executeTakeFirst(),
 
     /** Ends it before anything was charged. */
-    cancel: (id: string, from: PaymentRow['reservation'], to: PaymentRow['reservation'], reason: string) =>
+    cancel: (
+      id: string,
+      from: PaymentRow['reservation'],
+      to: PaymentRow['reservation'],
+      reason: string,
+    ) =>
       change(id)
         .set({
           state: 'canceled',
@@ -175,7 +180,9 @@ export function paymentStore(db: Kysely<DB>) {
           reported: note.reported,
           source: note.source,
         })
-        .onConflict((conflict) => conflict.columns(['subject_id', 'recorded', 'reported']).doNothing())
+        .onConflict((conflict) =>
+          conflict.columns(['subject_id', 'recorded', 'reported']).doNothing(),
+        )
         .returning('id')
         .executeTakeFirst()
       return row !== undefined

@@ -128,10 +128,7 @@ export function noSuchPayment(): AppError {
   return new AppError('NOT_FOUND', 'You have no such payment.')
 }
 
-async function present(
-  store: ReturnType<typeof paymentStore>,
-  id: string,
-): Promise<PaymentRow> {
+async function present(store: ReturnType<typeof paymentStore>, id: string): Promise<PaymentRow> {
   const row = await store.byId(id)
   if (row === undefined) throw new Error(`payment ${id} is missing`)
   return row

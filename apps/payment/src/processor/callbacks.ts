@@ -4,6 +4,15 @@ import type { Lifecycle } from '../payment/lifecycle.ts'
 import type { InUnit } from '../payment/unit.ts'
 import type { Callback, Processor } from './processor.ts'
 
+/** Where this process takes the callbacks of a processor; undefined while it does not listen. */
+export function callbackUrlOf(app: FastifyInstance, processor: string): string | undefined {
+  return app.addresses().length === 0
+    ? undefined
+    : `${app.listeningOrigin}${callbackPath(processor)}`
+}
+
+const callbackPath = (processor: string) => `/processors/${processor}/callbacks`
+
 /**
  * Takes the callbacks of the processor at `/processors/<name>/callbacks`. Who may call is told by the signature over
  * the exact bytes, so the body is not parsed before. A callback and its effect are one transaction: a repeated one
@@ -22,7 +31,7 @@ export async function addCallbackRoute(
     )
     scope.route({
       method: 'POST',
-      url: `/processors/${processor.name}/callbacks`,
+      url: callbackPath(processor.name),
       schema: { hide: true },
       handler: async (request, reply) => {
         const body = request.body

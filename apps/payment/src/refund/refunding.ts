@@ -1,11 +1,5 @@
 import type { Id } from '@wattle/contracts'
-import {
-  post,
-  processorAccount,
-  promise,
-  providerAccount,
-  voidPending,
-} from '../ledger/ledger.ts'
+import { post, processorAccount, promise, providerAccount, voidPending } from '../ledger/ledger.ts'
 import { appendEvents } from '@wattle/events'
 import { aboutPayment, envelopeOf } from '../payment/events.ts'
 import { describeAnswer, type Settlement } from '../payment/lifecycle.ts'
@@ -31,7 +25,10 @@ export function createRefunding(deps: {
   inUnit: InUnit
   processor: Processor
   timing: Timing
-  log: { warn(details: object, message: string): void; error(details: object, message: string): void }
+  log: {
+    warn(details: object, message: string): void
+    error(details: object, message: string): void
+  }
   random: () => number
 }) {
   const { inUnit, processor, timing, log, random } = deps
@@ -76,16 +73,18 @@ export function createRefunding(deps: {
       if (row !== undefined) {
         const payment = await payments.completeRefund(row.payment_id, row.amount_minor)
         await post(unit.trx, { paymentId: row.payment_id, refundId: id })
-        await appendEvents(unit.trx, [{
-          ...envelopeOf(payment, cause),
-          correlationId: row.correlation_id,
-          type: 'payment.refunded',
-          payload: {
-            ...aboutPayment(payment),
-            refundId: id as Id<'ref'>,
-            refundedMinor: row.amount_minor,
+        await appendEvents(unit.trx, [
+          {
+            ...envelopeOf(payment, cause),
+            correlationId: row.correlation_id,
+            type: 'payment.refunded',
+            payload: {
+              ...aboutPayment(payment),
+              refundId: id as Id<'ref'>,
+              refundedMinor: row.amount_minor,
+            },
           },
-        }])
+        ])
         unit.touch(payment.user_id)
         return 'settled'
       }
