@@ -69,7 +69,7 @@ describe('M1 the billing process', () => {
   test('stops with one sentence about a variable that is wrong', async () => {
     const { ended } = await start({ DATABASE_URL_BILLING: 'localhost' })
     const { code, errors } = await ended
-    expect(code).toBe(1)
+    expect(code).toBe(78)
     expect(errors).toMatch(/^billing: DATABASE_URL_BILLING [^\n]+\n$/)
   })
 })

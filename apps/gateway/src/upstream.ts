@@ -97,7 +97,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     }
     const { statusCode, headers, body } = received
     const fault = misfit(contract, statusCode, String(headers['content-type'] ?? ''))
-    if (false) {
+    if (fault !== undefined) {
       body.on('error', () => undefined).destroy()
       throw wrongReply(service, new Error(`${service}.${contract.name}: ${fault}`))
     }

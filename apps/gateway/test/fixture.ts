@@ -37,7 +37,15 @@ export const fixtureRoutes = {
     summary: 'For anyone',
     auth: 'public',
     replies: { 200: Anything },
-    deadlineMs: 1_500,
+  }),
+  hasty: defineRoute({
+    name: 'hasty',
+    method: 'GET',
+    path: '/hasty',
+    summary: 'For anyone who has no time',
+    auth: 'public',
+    replies: { 200: Anything },
+    deadlineMs: 700,
   }),
   write: defineRoute({
     name: 'write',

@@ -24,6 +24,7 @@ describe('S0 the API described', () => {
     expect(reply.headers['content-type']).toMatch('application/json')
     const { paths } = reply.json() as OpenApi
     expect(Object.keys(paths).toSorted()).toEqual([
+      '/api/hasty',
       '/api/open',
       '/api/operate',
       '/api/things',

@@ -9,7 +9,7 @@ const paymentsOf = (userId: string) => `user:${userId}`
 
 /**
  * Everything that payment caches, and what removes it: the lists that people look at. No decision about money reads
- * them; only history/history.ts may import this plan's readers, which a test holds.
+ * them: nothing that decides may import this file, which a test holds.
  */
 export function paymentCache({ cache, store }: { cache: Cache; store: HistoryStore }) {
   const plan = cache.define({
@@ -29,9 +29,25 @@ export function paymentCache({ cache, store }: { cache: Cache; store: HistorySto
         store.paymentsOf(userId, { filters: {}, limit: recentLimit }),
     },
   })
+  const paymentsChanged = (userId: string) => cache.invalidate([tag(paymentsOf(userId))])
   return {
     ...plan,
     /** After anything of a person's payments has changed: all their lists. */
-    paymentsChanged: (userId: string) => cache.invalidate([tag(paymentsOf(userId))]),
+    paymentsChanged,
   }
+}
+
+/**
+ * The same on this service's own events. Who made the change invalidates at once, unless it dies between its commit and
+ * that, or Redis is away just then; the event comes in any case.
+ */
+export function listRules({ paymentsChanged }: Pick<PaymentCache, 'paymentsChanged'>) {
+  const nothingElse = async () => {}
+  const changed = (event: { payload: { userId: string } }) => paymentsChanged(event.payload.userId)
+  const types = ['succeeded', 'failed', 'canceled', 'refunded'] as const
+  const forEach = <T>(value: T) =>
+    Object.fromEntries(types.map((type) => [`payment.${type}`, value])) as {
+      [K in (typeof types)[number] as `payment.${K}`]: T
+    }
+  return { handlers: forEach(nothingElse), afterCommit: forEach(changed) }
 }

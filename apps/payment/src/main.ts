@@ -1,7 +1,7 @@
 import { createCache } from '@wattle/cache'
 import { reservationRoutes } from '@wattle/contracts'
 import { openDatabase } from '@wattle/database'
-import { startRelay } from '@wattle/events'
+import { consume, startRelay } from '@wattle/events'
 import {
   bearerAuthentication,
   internalTokenVerifier,
@@ -12,6 +12,7 @@ import {
 import { connectRedis, keySpace } from '@wattle/redis'
 import { createClient, createLogger, createRegistry, runService } from '@wattle/service'
 import { buildPayment } from './app.ts'
+import { listRules } from './cache.ts'
 import { paymentConfig, timingOf } from './config.ts'
 import { startJanitor } from './janitor/janitor.ts'
 import { reserveThrough } from './payment/billing.ts'
@@ -81,7 +82,11 @@ await runService({
     })
     onClose('sandbox', () => sandbox.stop())
 
-    const { app, janitor } = await buildPayment({
+    const {
+      app,
+      janitor,
+      cache: lists,
+    } = await buildPayment({
       config,
       database,
       redis,
@@ -102,6 +107,10 @@ await runService({
     const everyMs = config.WATTLE_PAYMENT_JANITOR_EVERY_MS
     const janitorLoop = startJanitor({ ...janitor, everyMs, random })
     onClose('janitor', () => janitorLoop.stop())
+
+    const own = { redis: state, database, environment, group: name, streams: [name] }
+    const consumer = consume({ ...own, ...listRules(lists), concurrency: 4, log, registry })
+    onClose('event consumer', () => consumer.stop())
     return app
   },
 })

@@ -28,7 +28,7 @@ const problem = {
 const overflow = [Number.MAX_SAFE_INTEGER + 1, 1e300, Number.MAX_SAFE_INTEGER * 2]
 
 describe('S2 a payment of an amount that is', () => {
-  test.each([
+  test.each<[string, unknown]>([
     ['negative', -1],
     ['zero', 0],
     ['fractional', 0.5],
@@ -37,7 +37,7 @@ describe('S2 a payment of an amount that is', () => {
     ['null', null],
     ['absent', undefined],
     ['a list', [100]],
-    ...overflow.map((amount) => [`too large (${amount})`, amount] as const),
+    ...overflow.map((amount) => [`too large (${amount})`, amount] as [string, unknown]),
   ])(
     '%s is refused with a problem document that names the field, and no effect',
     async (_, amountMinor) => {

@@ -101,11 +101,21 @@ describe('S2 a callback', () => {
   })
 
   test('is sent again by the sandbox until it was taken', async () => {
-    const payment = await person.create({ instrument: 'test_late_success' })
-    await person.confirm(payment.id)
-    await world.postgres.refuse()
-    await world.postgres.allow()
-    await eventually(async () => expect(await stateOf(payment.id)).toBe('succeeded'))
+    const other = await startPayment()
+    try {
+      const someone = other.person()
+      let misses = 0
+      const nobody = 'http://127.0.0.1:9/'
+      const address = `${other.address}${path}`
+      other.startCallbacks(() => (misses++ < 2 ? nobody : address))
+      const payment = await someone.create({ instrument: 'test_late_success' })
+      await someone.confirm(payment.id)
+      await eventually(async () => {
+        expect(await someone.payment(payment.id)).toMatchObject({ state: 'succeeded' })
+      })
+    } finally {
+      await other.stop()
+    }
   })
 })
 

@@ -39,14 +39,24 @@ export const quick: Partial<Timing> = {
   claimMs: 2_000,
 }
 
-export type PaymentWorld = Awaited<ReturnType<typeof buildWorld>>
-export type Person = ReturnType<PaymentWorld['person']>
 type Method = 'GET' | 'POST'
 export type Reply = {
   status: number
   headers: Record<string, unknown>
   body: Record<string, unknown>
 }
+
+/** What the service stands on: its database, Redis, billing, and the gateway's tokens. */
+async function startOutside() {
+  const [postgres, redisServer, billing] = await Promise.all([
+    startDatabase({ service: 'payment', migrations, migrate }),
+    startRedis(),
+    startBillingFixture(),
+  ])
+  const gateway = internalTokens({ keys: readSigningKeys(generateSigningKey()) })
+  return { postgres, redisServer, billing, gateway }
+}
+export type Outside = Awaited<ReturnType<typeof startOutside>>
 
 /** The payment service on a real PostgreSQL and Redis, with billing as a fixture, called as the gateway would call it. */
 export async function startPayment(
@@ -55,20 +65,14 @@ export async function startPayment(
     settleMs?: number
     /** Puts itself between the service and the sandbox. */
     around?: (sandbox: Processor) => Processor
-    /** Another copy of the service, whose database, Redis, billing and people this one shares. */
-    beside?: PaymentWorld
+    /** Of another copy of the service, to run beside it. */
+    outside?: Outside
     /** Runs before billing is asked; may wait. */
     beforeReserve?: () => Promise<unknown>
   } = {},
 ) {
-  const { beside } = options
-  const [postgres, redisServer, billing] = beside
-    ? [beside.postgres, beside.redisServer, beside.billing]
-    : await Promise.all([
-        startDatabase({ service: 'payment', migrations, migrate }),
-        startRedis(),
-        startBillingFixture(),
-      ])
+  const outside = options.outside ?? (await startOutside())
+  const { postgres, redisServer, billing, gateway } = outside
   const config = loadConfig(Type.Object({ ...baseConfig }), {
     WATTLE_ENV: 'test',
     WATTLE_SERVICE_PORT: '0',
@@ -85,8 +89,6 @@ export async function startPayment(
   const cache = createCache({ redis, keys, log, registry })
   await redis.whenReady(5_000)
 
-  const gateway =
-    beside?.gateway ?? internalTokens({ keys: readSigningKeys(generateSigningKey()) })
   const people = bearerAuthentication(
     internalTokenVerifier({ keys: localKeys(gateway.jwks), service: 'payment' }),
   )
@@ -237,7 +239,7 @@ export async function startPayment(
     cache.close()
     await redis.close()
     await Promise.all([database.close(), sandboxDatabase.close()])
-    if (beside) return
+    if (options.outside) return
     await billing.stop()
     await Promise.all([redisServer.stop(), postgres.drop()])
   }
@@ -250,11 +252,11 @@ export async function startPayment(
     database,
     deliverEvents,
     eventsOf,
-    gateway,
     janitor,
     janitorNow,
     keys,
     logLines,
+    outside,
     person,
     postgres,
     redis,
@@ -267,3 +269,5 @@ export async function startPayment(
   }
 }
 
+export type PaymentWorld = Awaited<ReturnType<typeof startPayment>>
+export type Person = ReturnType<PaymentWorld['person']>

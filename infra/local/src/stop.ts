@@ -1,6 +1,6 @@
-import { sendSignal } from '@wattle/servers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { acquireLock, lockHolder } from '../bootstrap/lock.mjs'
+import { isAlive, type ProcessIdentity } from '../bootstrap/processes.mjs'
 import { openHome } from './home.ts'
 import { stopLeftovers } from './leftovers.ts'
 
@@ -13,15 +13,13 @@ export async function stopCommand({ env }: { env: NodeJS.ProcessEnv }): Promise<
   const holder = lockHolder(home.lock)
   if (holder) {
     say(`Stopping the stack of process ${holder.pid} …`)
-    sendSignal(holder, 'SIGTERM')
-    sendSignal(holder, 'SIGCONT')
-    const deadline = Date.now() + withinMs
-    while (lockHolder(home.lock)?.pid === holder.pid) {
-      if (Date.now() > deadline) {
-        say(`It did not stop within ${withinMs / 1000} s; it is killed.`)
-        sendSignal(holder, 'SIGKILL')
-      }
-      await delay(50)
+    process.kill(holder.pid, 'SIGTERM')
+    // A suspended one would take the request only when it goes on.
+    process.kill(holder.pid, 'SIGCONT')
+    if (!(await isGone(holder, withinMs))) {
+      say(`It did not stop within ${withinMs / 1000} s; it is killed.`)
+      process.kill(holder.pid, 'SIGKILL')
+      await isGone(holder, 5_000)
     }
   }
   // What a killed supervisor could not stop itself. The lock keeps a new start from being taken for a leftover.
@@ -38,4 +36,13 @@ export async function stopCommand({ env }: { env: NodeJS.ProcessEnv }): Promise<
   } finally {
     lock.release()
   }
+}
+
+async function isGone(identity: ProcessIdentity, withinMs: number): Promise<boolean> {
+  const deadline = Date.now() + withinMs
+  while (isAlive(identity)) {
+    if (Date.now() > deadline) return false
+    await delay(25)
+  }
+  return true
 }

@@ -46,7 +46,7 @@ describe('R5 npm start', { timeout: 60_000 }, () => {
       expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200)
     }
     expect(output).toMatch(/adaeze\.okafor@example\.com +\S+ +Adaeze Okafor/)
-    expect(output).not.toMatch(/\u001B\[/)
+    expect(output).not.toContain('\u001B[')
     const ports = [...place.ports.cache, ...place.ports.state, ...place.ports.sentinels]
     for (const port of ports) await expect(canConnect(port)).resolves.toBe(true)
   })

@@ -1,9 +1,14 @@
 import { AppError } from '@wattle/contracts'
-import { eventually } from '@wattle/testkit'
+import {
+  eventually,
+  startDatabase,
+  startProxy,
+  type TestDatabase,
+  type TestProxy,
+} from '@wattle/testkit'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openDatabase, type Database } from '../src/index.ts'
-import { startOwnServer, type OwnServer } from './own-server.ts'
 
 /** Runs to its end and says how it failed and how long it took. */
 async function failure(work: Promise<unknown>): Promise<{ error: unknown; tookMs: number }> {
@@ -19,41 +24,52 @@ async function failure(work: Promise<unknown>): Promise<{ error: unknown; tookMs
 const code = (error: unknown) => (error instanceof AppError ? error.code : error)
 
 describe('when the database is away', () => {
-  let server: OwnServer
+  let test: TestDatabase
+  let proxy: TestProxy
+  let url: string
   let database: Database<Record<string, never>>
 
   const one = (target: { kysely: typeof database.kysely } = database) =>
     sql<{ one: number }>`select 1 as one`.execute(target.kysely)
 
   beforeAll(async () => {
-    server = await startOwnServer()
+    test = await startDatabase()
+    const { username, password, hostname, pathname } = new URL(test.url)
+    proxy = await startProxy({ path: `${decodeURIComponent(hostname)}/.s.PGSQL.5432` })
+    url = `postgresql://${username}:${password}@${proxy.host}:${proxy.port}${pathname}`
   })
-  afterAll(() => server.stop())
+  afterAll(async () => {
+    await proxy.stop()
+    await test.drop()
+  })
 
   beforeEach(() => {
     database = openDatabase({
-      url: server.url,
+      url,
       name: 'away-test',
       poolSize: 3,
       connectionTimeoutMs: 400,
       statementTimeoutMs: 600,
     })
-    return () => database.close()
+    return async () => {
+      await proxy.heal()
+      await database.close()
+    }
   })
 
-  it('a killed server is UNAVAILABLE at once, the process lives, and it recovers by itself', async () => {
+  it('a server that is gone is UNAVAILABLE at once, the process lives, and it recovers by itself', async () => {
     await Promise.all([one(), one(), one()])
     const running = failure(sql`select pg_sleep(5)`.execute(database.kysely))
     await eventually(() => expect(database.stats()).toMatchObject({ size: 3, idle: 2 }))
 
-    await server.kill()
+    await proxy.refuse()
     expect(code((await running).error)).toBe('UNAVAILABLE')
     const refused = await failure(one())
     expect(code(refused.error)).toBe('UNAVAILABLE')
     expect(refused.tookMs).toBeLessThan(300)
     expect(code((await failure(database.health(300))).error)).toBe('UNAVAILABLE')
 
-    await server.start()
+    await proxy.heal()
     await eventually(one)
     await database.health(1_000)
   })
@@ -64,19 +80,19 @@ describe('when the database is away', () => {
       database.transaction(async (trx) => {
         runs += 1
         await sql`select 1`.execute(trx)
-        await server.kill()
+        await proxy.refuse()
         await sql`select 1`.execute(trx)
       }),
     )
     expect(code((await lost).error)).toBe('UNAVAILABLE')
     expect(runs).toBe(1)
-    await server.start()
+    await proxy.heal()
     await eventually(one)
   })
 
   it('on a frozen server every query ends, health answers in its time, and it recovers by itself', async () => {
     await one()
-    await server.freeze()
+    proxy.blackhole()
     const health = await failure(database.health(200))
     expect(code(health.error)).toBe('UNAVAILABLE')
     expect(health.tookMs).toBeLessThan(500)
@@ -86,7 +102,7 @@ describe('when the database is away', () => {
     // to connect, then the statement, and what is allowed on top for cancelling it
     for (const { tookMs } of failures) expect(tookMs).toBeLessThan(400 + 600 + 500 + 500)
 
-    server.thaw()
+    await proxy.heal()
     await eventually(one)
     await eventually(() => expect(database.stats()).toMatchObject({ waiting: 0 }))
     await database.health(1_000)
@@ -94,12 +110,22 @@ describe('when the database is away', () => {
 
   it('a deadline bounds a query on a frozen server too', async () => {
     await one()
-    await server.freeze()
+    proxy.blackhole()
     const late = await failure(one(database.within(AbortSignal.timeout(100))))
     expect(code(late.error)).toBe('DEADLINE_EXCEEDED')
     expect(late.tookMs).toBeLessThan(100 + 250 + 250)
-    server.thaw()
+    await proxy.heal()
     await eventually(one)
+  })
+
+  it('connections that the server ends are UNAVAILABLE once and then replaced', async () => {
+    await Promise.all([one(), one(), one()])
+    const running = failure(sql`select pg_sleep(5)`.execute(database.kysely))
+    await eventually(() => expect(database.stats()).toMatchObject({ size: 3, idle: 2 }))
+    await test.disconnectAll()
+    expect(code((await running).error)).toBe('UNAVAILABLE')
+    await eventually(() => expect(database.stats()).toMatchObject({ size: 0 }))
+    await one()
   })
 
   it('a server that was never there is UNAVAILABLE', async () => {

@@ -1,4 +1,5 @@
 import { defineScript, type RedisConnection } from '@wattle/redis'
+import { connected } from './connected.ts'
 
 /** One history of the stream, as far as it is known; see `append.lua`. */
 export type History = {
@@ -52,6 +53,7 @@ export function createAppender({
     known: History,
     entries: readonly (readonly (string | number)[])[],
   ): Promise<AppendReply> {
+    await connected(client)
     const width = entries[0]?.length ?? 1
     const args = [known.epoch, known.lastStreamId, width, ...entries.flat()]
     try {

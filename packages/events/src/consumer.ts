@@ -99,7 +99,7 @@ export function consume<DB>(options: ConsumeOptions<DB>): Consumer {
   const lanes = createLanes({ concurrency })
   const readers = options.streams.map((stream) => {
     const key = eventStreamKey({ environment, service: stream })
-    const outage = createOutage({ log, what: `the consumer of ${stream} in ${group}` })
+    const name = `the consumer of ${stream} in ${group}`
     const opened = openGroup({ redis, key, group, consumer, blockMs })
     const shared = {
       stream,
@@ -107,15 +107,22 @@ export function consume<DB>(options: ConsumeOptions<DB>): Consumer {
       group: opened,
       database,
       hasHandler,
-      outage,
       metrics,
       random,
     }
-    const startAnywhere = history === 'partial'
-    const delivery = { ...shared, effect, afterCommit, deadLetters, retry, startAnywhere, log }
-    const deliver = createDelivery(delivery)
+    const deliver = createDelivery({
+      ...shared,
+      effect,
+      afterCommit,
+      deadLetters,
+      retry,
+      startAnywhere: history === 'partial',
+      outage: createOutage({ log, what: `${name}, for want of its database,` }),
+      log,
+    })
+    const outage = createOutage({ log, what: name })
     const { signal } = stopping
-    return startStreamReader({ ...shared, lanes, maxInHand, claimAfterMs, deliver, signal })
+    return startStreamReader({ ...shared, lanes, maxInHand, claimAfterMs, deliver, outage, signal })
   })
 
   return {

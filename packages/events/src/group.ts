@@ -1,4 +1,5 @@
 import { defineScript, type RedisConnection } from '@wattle/redis'
+import { connected } from './connected.ts'
 
 /** An entry of the stream, delivered to this consumer. */
 export type Delivery = {
@@ -51,6 +52,7 @@ export function openGroup({
   return {
     /** Up to `count` entries that nobody in the group has had. */
     async read(count: number): Promise<Delivery[]> {
+      await connected(reader)
       const limits = ['COUNT', count, 'BLOCK', blockMs] as const
       const reply = await inGroup(() =>
         reader.xreadgroup('GROUP', group, consumer, ...limits, 'STREAMS', key, '>'),

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { setTimeout as delay } from 'node:timers/promises'
 import { newId, type WattleEvent } from '@wattle/contracts'
 import { sql, type Transaction } from 'kysely'
 import { Registry } from 'prom-client'
@@ -337,6 +336,7 @@ describe('E2: the consumer', () => {
       },
     })
     await append(db.pool, 'a')
+    await eventually(() => expect(seen).toHaveLength(2))
     await eventually(async () => expect(await pending()).toBe(0))
     expect(seen).toEqual([
       ['a:1', '1 pending'],
@@ -348,6 +348,7 @@ describe('E2: the consumer', () => {
     const { db, consumer, relay, effects } = await start()
     relay()
     const late: string[] = []
+    const givenUp = Promise.withResolvers<void>()
     let calls = 0
     consumer({
       handlerTimeoutMs: 200,
@@ -356,7 +357,7 @@ describe('E2: the consumer', () => {
         'payment.succeeded': async (event, trx) => {
           calls += 1
           if (calls === 1) {
-            await delay(600)
+            await givenUp.promise
             late.push(
               await note(event, trx).then(
                 () => 'written',
@@ -371,6 +372,7 @@ describe('E2: the consumer', () => {
     })
     await append(db.pool, 'a')
     await eventually(async () => expect(await effects()).toEqual(['a:1']))
+    givenUp.resolve()
     await eventually(() => expect(late).toEqual(['refused']))
     expect(await effects()).toEqual(['a:1'])
   })
@@ -396,6 +398,7 @@ describe('E2: the consumer', () => {
     await append(db.pool, 'a')
     await eventually(async () => expect(await effects()).toHaveLength(1))
     await server.kill()
+    onTestFinished(() => server.restart())
     await append(db.pool, 'a')
     await eventually(() =>
       expect(log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1),
@@ -408,22 +411,27 @@ describe('E2: the consumer', () => {
   })
 
   test('while the database is away no attempt is counted and nothing goes to the dead letters', async () => {
-    const { db, consumer, relay, effects, raw } = await start()
+    const { db, consumer, effects, raw } = await start()
     const log = recordingLog()
-    const { deadLetters } = consumer({ log, retry: { maxAttempts: 2, baseMs: 10 } })
+    let failures = 0
+    const health = (timeoutMs: number) => {
+      failures += 1
+      return db.pool.health(timeoutMs)
+    }
+    const retry = { maxAttempts: 2, baseMs: 10 }
+    const { deadLetters } = consumer({ log, database: { ...db.pool, health }, retry })
     await raw({ subject: 'a', version: 1 })
     await eventually(async () => expect(await effects()).toHaveLength(1))
     await db.refuse()
     onTestFinished(() => db.allow())
     await raw({ subject: 'a', version: 2 })
-    await eventually(() => expect(log.lines).toHaveLength(1), { withinMs: 10_000 })
-    await delay(1_500) // time in which two attempts would be spent many times over
+    await eventually(() => expect(failures).toBeGreaterThan(4), { withinMs: 15_000 })
+    expect(log.lines).toHaveLength(1)
     await db.allow()
     await eventually(async () => expect(await effects()).toEqual(['a:1', 'a:2']), {
       withinMs: 10_000,
     })
     expect(await deadLetters.list()).toEqual([])
-    void relay
   })
 
   test('a stop lets the running handler end, and another copy takes the rest at once', async () => {

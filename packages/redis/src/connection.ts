@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import type { Redis } from 'ioredis'
 import type { Address } from './address.ts'
 import type { Backend, RedisClient } from './backend.ts'
 import { createClusterBackend } from './cluster.ts'
@@ -51,6 +52,7 @@ export interface RedisConnection extends AsyncDisposable {
   ping(timeoutMs?: number): Promise<number>
   /** INFO of each master: one, except in a cluster. */
   info(section?: string): Promise<RedisInfo[]>
+  /** What is known of it: less while it is away. Never rejects. */
   topology(): Promise<Topology>
   /** Lets calls under way finish, for 400 ms at most, then closes. Afterwards every call rejects. Never rejects. */
   close(): Promise<void>
@@ -75,8 +77,9 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     now = () => performance.now(),
   } = options
   const config = options.config ?? (url === undefined ? undefined : parseRedisUrl(url))
-  if (!config)
+  if (!config) {
     throw new Error(`The Redis connection ${name} has neither a URL nor a configuration.`)
+  }
 
   const state = createState({ name, log })
   if (onStateChange) state.onState(onStateChange)
@@ -100,6 +103,12 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     const started = now()
     await call()
     return now() - started
+  }
+
+  async function ofEachMaster<T>(call: (master: Redis) => Promise<T>): Promise<T[]> {
+    const masters = backend.masters()
+    if (masters.length === 0) throw new Error('Connection is closed.')
+    return Promise.all(masters.map(call))
   }
 
   function openSubscriber(): Subscriber {
@@ -141,14 +150,12 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     ping: (timeoutMs = commandTimeoutMs) =>
       within(
         timeoutMs,
-        timed(() => Promise.all(backend.masters().map((master) => master.ping()))),
+        timed(() => ofEachMaster((master) => master.ping())),
       ),
     info: (section) =>
-      Promise.all(
-        backend.masters().map(async (master) => {
-          return parseInfo(await (section ? master.info(section) : master.info()))
-        }),
-      ),
+      ofEachMaster(async (master) => {
+        return parseInfo(await (section ? master.info(section) : master.info()))
+      }),
     topology: () => backend.topology(),
     close: () => (closing ??= shutDown()),
     [Symbol.asyncDispose]: () => connection.close(),

@@ -50,7 +50,7 @@ export function groupTopology(
 
 export async function clusterTopology(cluster: Cluster): Promise<ClusterTopology> {
   const [text, ...sizes] = await Promise.all([
-    cluster.cluster('NODES') as Promise<string>,
+    cluster.cluster('NODES').then(String, () => ''),
     ...cluster.nodes('master').map(async (node) => {
       const keys = await node.dbsize().catch(() => undefined)
       return { host: node.options.host, port: node.options.port, keys }

@@ -119,7 +119,9 @@ async function findPostmaster(place: Place): Promise<Postmaster | undefined> {
     sendSignal(found, 'SIGCONT')
     if (await answers(place, found)) return found
     if (Date.now() > deadline) {
-      throw new Error(`PostgreSQL (process ${found.pid}) runs but does not answer: ${place.logFile}`)
+      throw new Error(
+        `PostgreSQL (process ${found.pid}) runs but does not answer: ${place.logFile}`,
+      )
     }
     await wait(50)
   }

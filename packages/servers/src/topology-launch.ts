@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { renderSentinelUsers, renderUsers } from './acl.ts'
 import { startRedisServer, type RedisProcess } from './redis-server.ts'
@@ -26,6 +26,8 @@ export function launchNode(
     MIN_REPLICAS_TO_WRITE: group.nodes.length > 1 ? 1 : 0,
     MAX_MEMORY: group.maxMemory,
   })
+  // The copy that a killed replica had begun to receive is as stale as any old cache.
+  if (group.name === 'cache') rmSync(join(directory, 'dump.rdb'), { force: true })
   const users = { group: group.name, environment, credentials, ...(grants ? { grants } : {}) }
   return startRedisServer({
     program,

@@ -55,7 +55,9 @@ export interface PlannedSentinel extends PlannedServer {
   id: string
 }
 
-export interface TopologyPlan extends Required<Omit<TopologyOptions, 'groups' | 'grants' | 'signal'>> {
+export interface TopologyPlan extends Required<
+  Omit<TopologyOptions, 'groups' | 'grants' | 'signal'>
+> {
   grants: readonly SharedGrant[] | undefined
   groups: readonly PlannedGroup[]
   sentinels: readonly PlannedSentinel[]

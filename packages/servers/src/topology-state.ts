@@ -1,4 +1,10 @@
-import { fieldsOf, redisInfo, redisQuery, type RedisAddress, type RedisLogin } from './redis-query.ts'
+import {
+  fieldsOf,
+  redisInfo,
+  redisQuery,
+  type RedisAddress,
+  type RedisLogin,
+} from './redis-query.ts'
 import { isSame, type RoleEvidence } from './roles.ts'
 import { newestMaster } from './sentinel-state.ts'
 import { savedState, type PlannedGroup, type PlannedServer } from './topology-plan.ts'
@@ -69,7 +75,11 @@ async function requireSentinelReady(
 ): Promise<void> {
   const ask = (command: string) =>
     redisQuery(sentinel, adminOf(plan), 'SENTINEL', [command, name], 2000)
-  const [, replicas, others] = await Promise.all([ask('CKQUORUM'), ask('REPLICAS'), ask('SENTINELS')])
+  const [, replicas, others] = await Promise.all([
+    ask('CKQUORUM'),
+    ask('REPLICAS'),
+    ask('SENTINELS'),
+  ])
   const following = listOf(replicas).filter(
     (replica) => replica['flags'] === 'slave' && replica['master-link-status'] === 'ok',
   )

@@ -20,7 +20,8 @@ export async function unprivilegedAccount(directory: string): Promise<Account | 
   if (owner && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid }
   for (const name of ['postgres', 'nobody']) {
     const [uid, gid] = await Promise.all([run('id', ['-u', name]), run('id', ['-g', name])])
-    if (uid.code === 0 && gid.code === 0) return { uid: Number(uid.stdout), gid: Number(gid.stdout) }
+    if (uid.code === 0 && gid.code === 0)
+      return { uid: Number(uid.stdout), gid: Number(gid.stdout) }
   }
   return { uid: 65_534, gid: 65_534 }
 }

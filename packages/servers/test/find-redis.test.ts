@@ -16,11 +16,7 @@ function script(directory: string, name: string, body: string): string {
 async function launcher(directory: string, name: string): Promise<string> {
   const { command, args, env } = await findProgram()
   const settings = Object.entries(env).map(([key, value]) => `${key}='${value}'`)
-  return script(
-    directory,
-    name,
-    `${settings.join(' ')} exec '${command}' ${args.join(' ')} "$@"`,
-  )
+  return script(directory, name, `${settings.join(' ')} exec '${command}' ${args.join(' ')} "$@"`)
 }
 
 const systemPath = '/usr/bin:/bin'

@@ -25,7 +25,8 @@ export function temporary(): string {
 export async function until(condition: () => boolean | Promise<boolean>, withinMs = 10_000) {
   const deadline = Date.now() + withinMs
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`not so within ${withinMs} ms: ${condition}`)
+    if (Date.now() > deadline)
+      throw new Error(`not so within ${withinMs} ms: ${condition.toString()}`)
     await wait(20)
   }
 }

@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import {
@@ -88,6 +90,26 @@ describe('R5: after a full stop', () => {
     expect((await topology.master('cache')).name).toBe('cache-1')
     expect(await ask(now, 'MGET', 'test:billing:a', 'test:billing:b')).toEqual(['1', '2'])
   }, 90_000)
+
+  it('the cache group is empty: what it held may have been invalidated since', async () => {
+    const wanted = await options()
+    let topology = await start(wanted)
+    const [first, second] = topology.nodes('cache')
+    if (!first || !second) throw new Error('no nodes')
+    await ask(first, 'SET', 'test:billing:a', '1')
+    // A replica that returns with data of its own gets a full copy by way of a file.
+    await until(async () => (await ask(second, 'GET', 'test:billing:a')) === '1')
+    second.kill()
+    await second.exited()
+    await second.start()
+    await until(async () => (await ask(second, 'DBSIZE').catch(() => 0)) === 1)
+    await topology.stop()
+    writeFileSync(join(first.directory, 'dump.rdb'), 'what a killed replica left')
+    topology = await start(wanted)
+    expect(await ask(first, 'DBSIZE')).toBe(0)
+    const files = topology.nodes('cache').flatMap(({ directory }) => readdirSync(directory))
+    expect(files.filter((name) => /rdb|aof/.test(name))).toEqual([])
+  }, 60_000)
 
   it('Sentinels remember who they are and do not begin their epochs anew', async () => {
     const wanted = await options()

@@ -18,17 +18,23 @@ const securityHeaders: Readonly<Record<string, string>> = {
 }
 const transportSecurity = 'max-age=31536000; includeSubDomains'
 
-/** Security headers, bounds on what is asked, and 503 while the event loop cannot keep up. */
-export async function protect(
-  app: FastifyInstance,
-  options: { isProduction: boolean; maxEventLoopDelayMs: number },
-): Promise<void> {
-  const headers = options.isProduction
+/** Adds them to every reply. Register it first, so that refusals have them too. */
+export function addSecurityHeaders(app: FastifyInstance, isProduction: boolean): void {
+  const headers = isProduction
     ? { ...securityHeaders, 'strict-transport-security': transportSecurity }
     : securityHeaders
-
-  app.addHook('onRequest', (request, reply, done) => {
+  app.addHook('onRequest', (_request, reply, done) => {
     reply.headers(headers)
+    done()
+  })
+}
+
+/** Bounds on what is asked, and 503 while the event loop cannot keep up. */
+export async function boundRequests(
+  app: FastifyInstance,
+  options: { maxEventLoopDelayMs: number },
+): Promise<void> {
+  app.addHook('onRequest', (request, _reply, done) => {
     const { url = '', headers: given, httpVersion } = request.raw
     if (url.length > maxUrlLength) {
       done(new AppError('URI_TOO_LONG', `The address may have at most ${maxUrlLength} characters.`))

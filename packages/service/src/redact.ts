@@ -11,7 +11,7 @@ export function isSecretName(name: string): boolean {
   return secretName.test(name) || secretSuffix.test(name)
 }
 
-/** A copy of log fields in which secret values, at any depth, are replaced. Errors keep for their serializer. */
+/** A copy of log fields in which secret values, at any depth, are replaced, and of errors only what errorFields takes. */
 export function withoutSecrets(fields: Record<string, unknown>): Record<string, unknown> {
   return redactFields(fields, 0)
 }
@@ -27,7 +27,7 @@ function redactFields(fields: Record<string, unknown>, depth: number): Record<st
 
 function redactValue(value: unknown, depth: number): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if (value instanceof Error) return depth === 0 ? value : errorFields(value)
+  if (value instanceof Error) return errorFields(value)
   if (depth >= maxDepth) return '[too deep]'
   if (Array.isArray(value)) return value.map((item) => redactValue(item, depth + 1))
   if (value instanceof Date || ArrayBuffer.isView(value)) return value

@@ -90,7 +90,8 @@ export function addRoute<const R extends RouteContract>(
         if (reply.sent) return undefined
         throw error
       }
-      if (reply.sent || result === reply) return undefined
+      // The same, or the handler has sent by itself.
+      if (reply.sent || reply.raw.headersSent) return undefined
       if (result === undefined) return reply.send()
       if (checksReplies) assertFits(contract, reply.statusCode, result)
       return result

@@ -131,7 +131,7 @@ async function within(limitMs: number, work: () => unknown): Promise<void> {
 
 function sentenceOf(error: unknown, app: FastifyInstance | undefined): string {
   if (error instanceof ConfigError) return error.message
-  const { code } = error as { code?: unknown }
+  const code = (error as { code?: unknown } | undefined)?.code
   if (
     app !== undefined &&
     (code === 'EADDRINUSE' || code === 'EACCES' || code === 'EADDRNOTAVAIL')

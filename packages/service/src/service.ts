@@ -1,5 +1,5 @@
 import fastifySwagger from '@fastify/swagger'
-import Fastify, { LogController, type FastifyInstance } from 'fastify'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Registry } from 'prom-client'
 import type { BaseConfig } from './base-config.ts'
 import { createHttpMetrics, createRegistry } from './http-metrics.ts'
@@ -9,7 +9,7 @@ import { openApiOptions } from './openapi.ts'
 import { addOperatingRoutes } from './operating-routes.ts'
 import type { Authenticate } from './principal.ts'
 import { sendProblem, toAppError } from './problem.ts'
-import { protect } from './protection.ts'
+import { addSecurityHeaders, boundRequests } from './protection.ts'
 import type { ReadinessCheck } from './readiness.ts'
 import { traceBindings, trackRequests } from './request-context.ts'
 import { logRequest } from './request-line.ts'
@@ -64,7 +64,8 @@ const maxParamLength = 1024
 export async function createService(options: ServiceOptions): Promise<FastifyInstance> {
   const { name, version, config, bodyLimit = 64 * 1024 } = options
   const registry = options.registry ?? createRegistry(name)
-  const log = options.log ?? createLogger({ name, version, config })
+  // Typed as Fastify's own, so that the app has Fastify's default type.
+  const log: FastifyBaseLogger = options.log ?? createLogger({ name, version, config })
   const observe = createHttpMetrics(registry)
 
   const app = Fastify({
@@ -99,7 +100,7 @@ export async function createService(options: ServiceOptions): Promise<FastifyIns
       logRequest(request, reply, refusal.status)
       void sendProblem(reply.header('x-request-id', request.id), refusal)
     },
-  }) as unknown as FastifyInstance
+  })
 
   const context: ServiceContext = {
     name,
@@ -113,6 +114,7 @@ export async function createService(options: ServiceOptions): Promise<FastifyIns
   app.setValidatorCompiler(validatorCompiler)
   parseJsonBodies(app)
 
+  addSecurityHeaders(app, config.WATTLE_ENV === 'production')
   trackRequests(app, (request, reply, status) => {
     const { url: route = 'unmatched' } = request.routeOptions
     observe(request.method, route, status, reply.elapsedTime)
@@ -130,10 +132,7 @@ export async function createService(options: ServiceOptions): Promise<FastifyIns
   answerUnknownAddresses(app)
   app.server.on('checkExpectation', refuseExpectation)
 
-  await protect(app, {
-    isProduction: config.WATTLE_ENV === 'production',
-    maxEventLoopDelayMs: options.maxEventLoopDelayMs ?? 1_000,
-  })
+  await boundRequests(app, { maxEventLoopDelayMs: options.maxEventLoopDelayMs ?? 1_000 })
   await app.register(fastifySwagger, openApiOptions(options))
   addOperatingRoutes(app, options.checks ?? {})
   return app

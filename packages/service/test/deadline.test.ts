@@ -24,7 +24,7 @@ describe('a deadline', () => {
     await using service = await startApp((app) => {
       addRoute(app, slow, async ({ request }) => {
         signal = request.deadline.signal
-        await delay(600)
+        await delay(2_000)
         finished.resolve()
         return { remainingMs: request.deadline.remainingMs() }
       })
@@ -34,7 +34,7 @@ describe('a deadline', () => {
     const tookMs = performance.now() - startMs
     expect([status, problem.code]).toEqual([504, 'DEADLINE_EXCEEDED'])
     expect(tookMs).toBeGreaterThan(290)
-    expect(tookMs).toBeLessThan(590)
+    expect(tookMs).toBeLessThan(1_900)
     expect(signal?.aborted).toBe(true)
     expect(signal?.reason).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
     await finished.promise
@@ -53,7 +53,7 @@ describe('a deadline', () => {
       )
       return (JSON.parse(text) as { remainingMs: number }).remainingMs
     }
-    expect(await remaining(undefined)).toBeGreaterThan(200)
+    expect(await remaining(undefined)).toBeGreaterThan(100)
     expect(await remaining('60000')).toBeLessThanOrEqual(300)
     expect(await remaining('100')).toBeLessThanOrEqual(100)
   })

@@ -123,6 +123,7 @@ describe('M1: the log', () => {
     log.child({ token: secret }).warn({ passphrase: secret }, 'child')
     log.error({ err: new Error('x', { cause: { password: secret } }) })
     log.error({ err: Object.assign(new Error('x'), { config: { password: secret } }) })
+    log.error({ reason: Object.assign(new Error('x'), { config: { data: secret } }) })
     log.error(new Error(`connect to postgres://billing:${secret}@db:5432/billing failed`), 'x')
     log.info(`calling with Authorization: Bearer ${secret}`)
     log.info({ note: `redis+sentinel://cache:${secret}@h1:1,h2:2/cache` })
@@ -134,7 +135,7 @@ describe('M1: the log', () => {
         cause: new AggregateError([new Error(`amqp://u:${secret}@h`)]),
       }),
     })
-    expect(lines).toHaveLength(10)
+    expect(lines).toHaveLength(11)
     for (const line of lines) expect(line).not.toMatch(/SECRET|U0VDUkVU|TRUNSRVQ/)
     expect(lines.join('')).toContain('[redacted]')
   })

@@ -145,11 +145,11 @@ describe('M1: a process that is told to stop', () => {
   })
 
   test('serves on, unready, for the lame-duck time', async () => {
-    const service = run({ WATTLE_LAME_DUCK_MS: '600' })
+    const service = run({ WATTLE_LAME_DUCK_MS: '2500' })
     const url = await service.url()
     service.child.kill('SIGTERM')
     await eventually(async () => expect((await ask(`${url}/readyz`)).status).toBe(503), {
-      withinMs: 500,
+      withinMs: 2_000,
     })
     expect((await ask(`${url}/slow?ms=1`)).status).toBe(200)
     expect((await service.ended).code).toBe(0)

@@ -1,5 +1,10 @@
 import { Cluster } from 'ioredis'
-import { PortTakenError, renderTemplate, startRedisServer, type RedisProcess } from '@wattle/servers'
+import {
+  PortTakenError,
+  renderTemplate,
+  startRedisServer,
+  type RedisProcess,
+} from '@wattle/servers'
 import { clientPool } from './clients.ts'
 import { eventually } from './eventually.ts'
 import { everybody } from './redis.ts'
@@ -42,7 +47,8 @@ export async function startCluster(): Promise<TestCluster> {
         // Distinct from the start; nodes that all begin with zero need seconds to sort it out.
         await link.call('CLUSTER', ['SET-CONFIG-EPOCH', index + 1])
         await link.call('CLUSTER', ['ADDSLOTSRANGE', share(index), share(index + 1) - 1])
-        if (first && index > 0) await link.call('CLUSTER', ['MEET', host, first.port, first.busPort])
+        if (first && index > 0)
+          await link.call('CLUSTER', ['MEET', host, first.port, first.busPort])
       }),
     )
     await eventually(
@@ -96,11 +102,7 @@ async function startNodes(scratch: Scratch): Promise<ClusterNode[]> {
   }
 }
 
-async function startNode(
-  directory: string,
-  port: number,
-  busPort: number,
-): Promise<RedisProcess> {
+async function startNode(directory: string, port: number, busPort: number): Promise<RedisProcess> {
   const config = renderTemplate(['node.conf', 'cache.conf'], {
     BIND: host,
     PORT: port,

@@ -14,5 +14,10 @@ export { startProxy } from './proxy.ts'
 export type { Direction, ProxyTarget, TestProxy } from './proxy.ts'
 export { startDatabase } from './database.ts'
 export type { Migrate, StartTestDatabaseOptions, TestDatabase } from './database.ts'
-export { dockerAvailable, startDatabaseContainer, startRedisContainer, whyNoDocker } from './containers.ts'
+export {
+  dockerAvailable,
+  startDatabaseContainer,
+  startRedisContainer,
+  whyNoDocker,
+} from './containers.ts'
 export type { ContainerOptions, TestRedisContainer } from './containers.ts'

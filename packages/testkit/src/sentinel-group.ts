@@ -99,10 +99,9 @@ export async function startSentinelGroup(
       const before = await master()
       const [sentinel] = topology.sentinels
       if (!sentinel) throw new Error('there is no Sentinel')
-      await clients.open({ host: sentinel.host, port: sentinel.port }).call('SENTINEL', [
-        'FAILOVER',
-        group,
-      ])
+      await clients
+        .open({ host: sentinel.host, port: sentinel.port })
+        .call('SENTINEL', ['FAILOVER', group])
       return eventually(
         async () => {
           const next = await master()

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -42,7 +42,7 @@ export function acquirePostgres(): Promise<SharedPostgres> {
     })
     const record = join(users, `${randomUUID()}.json`)
     writeProcessRecord(record, process.pid)
-    if (!readProcessRecord(keeperRecord)) startKeeper()
+    if (keeperOnDuty() === undefined) startKeeper()
     return { server, release: () => rmSync(record, { force: true }) }
   })
 }
@@ -57,9 +57,13 @@ function startKeeper(): void {
   if (keeper.pid !== undefined) writeProcessRecord(keeperRecord, keeper.pid)
 }
 
-/** Stops the server and removes everything, if no process uses it. Returns whether it did. */
+/** The keeper on duty, if there is one. */
+export const keeperOnDuty = () => readProcessRecord(keeperRecord)?.pid
+
+/** Stops the server and removes everything, if no process uses it. Returns whether it is gone. */
 export function stopIfUnused(): Promise<boolean> {
   return withFileLock(lock, async () => {
+    if (!existsSync(home)) return true
     if (inUse()) return false
     const server = await startPostgres({ directory: home, durable: false })
     await server.destroy()
@@ -70,6 +74,7 @@ export function stopIfUnused(): Promise<boolean> {
 
 /** Whether a living process uses it; forgets the dead. */
 export function inUse(): boolean {
+  if (!existsSync(users)) return false
   const files = readdirSync(users).map((file) => join(users, file))
   const dead = files.filter((file) => !readProcessRecord(file))
   for (const file of dead) rmSync(file, { force: true })

@@ -31,18 +31,22 @@ async function startLeaking(argument: string) {
 const runs = { 'is killed with -9': 'stay', 'exits without stopping them': 'exit' }
 
 describe('servers of a test process', () => {
-  it.each(Object.entries(runs))('are gone with their files when it %s', async (_, argument) => {
-    const { child, ended, pids } = await startLeaking(argument)
-    expect(pids).toHaveLength(10)
-    if (argument === 'stay') child.kill('SIGKILL')
-    await ended
-    await eventually(
-      () => {
-        expect(pids.filter((pid) => identifyProcess(pid))).toEqual([])
-        // The PostgreSQL of this run's own temporary directory goes last, after a pause.
-        expect(readdirSync(temporary)).toEqual([])
-      },
-      { withinMs: 20_000, everyMs: 100 },
-    )
-  }, 60_000)
+  it.each(Object.entries(runs))(
+    'are gone with their files when it %s',
+    async (_, argument) => {
+      const { child, ended, pids } = await startLeaking(argument)
+      expect(pids).toHaveLength(10)
+      if (argument === 'stay') child.kill('SIGKILL')
+      await ended
+      await eventually(
+        () => {
+          expect(pids.filter((pid) => identifyProcess(pid))).toEqual([])
+          // The PostgreSQL of this run's own temporary directory goes last, after a pause.
+          expect(readdirSync(temporary)).toEqual([])
+        },
+        { withinMs: 20_000, everyMs: 100 },
+      )
+    },
+    60_000,
+  )
 })

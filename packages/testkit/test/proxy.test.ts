@@ -69,7 +69,11 @@ describe('a proxy in front of a server', () => {
   it('refuse: connections break and new ones are refused, until it heals', async () => {
     await using stack = await behindProxy()
     await stack.proxy.refuse()
-    const attempt = new Redis({ port: stack.proxy.port, lazyConnect: true, retryStrategy: () => null })
+    const attempt = new Redis({
+      port: stack.proxy.port,
+      lazyConnect: true,
+      retryStrategy: () => null,
+    })
     const error = new Promise<Error>((resolve) => attempt.once('error', resolve))
     await expect(attempt.connect()).rejects.toThrow('closed')
     expect(await error).toMatchObject({ code: 'ECONNREFUSED' })

@@ -26,12 +26,9 @@ describe('a single Redis', () => {
 
   it('of the state group comes back with what it had acknowledged', async () => {
     await using redis = await startRedis({ group: 'state' })
-    const client = redis.client()
-    await client.set('a', '1')
-    await client.call('CONFIG', ['SET', 'appendfsync', 'always'])
-    await client.set('b', '2')
+    await redis.client().set('a', '1')
     await redis.kill()
     await redis.restart()
-    expect(await redis.client().mget('a', 'b')).toEqual(['1', '2'])
+    expect(await redis.client().get('a')).toBe('1')
   })
 })

@@ -45,7 +45,8 @@ export type Operation = {
   carryOn(resourceId: string, isFirst: boolean): Promise<Success>
 }
 
-const leaseMs = 6_000
+/** Longer than a request takes on a good day, shorter than a client waits whose first request died. */
+const leaseMs = 3_000
 const pollMs = 50
 /** Time kept for answering that somebody else is still at it. */
 const reserveMs = 250
