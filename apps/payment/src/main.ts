@@ -105,7 +105,7 @@ await runService({
       () => config.WATTLE_SANDBOX_CALLBACK_URL ?? callbackUrlOf(app, sandbox.processor.name),
     )
     const everyMs = config.WATTLE_PAYMENT_JANITOR_EVERY_MS
-    const janitorLoop = startJanitor({ ...janitor, everyMs, random })
+    const janitorLoop = startJanitor({ ...janitor, everyMs, registry, random })
     onClose('janitor', () => janitorLoop.stop())
 
     const own = { redis: state, database, environment, group: name, streams: [name] }

@@ -200,8 +200,8 @@ describe('S2 while the service is killed and frozen at random', () => {
         const healthy = new Set(copies)
         while (!isOver()) {
           await delay(50 + random.below(400))
-          const copy = random.pick([...healthy, undefined])
-          if (copy === undefined || healthy.size < 2) continue
+          if (healthy.size < 2) continue
+          const copy = random.pick([...healthy])
           healthy.delete(copy)
           const recovery = (random.chance(0.6) ? killed(copy) : frozen(copy)).then(() => {
             healthy.add(copy)

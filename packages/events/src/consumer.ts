@@ -48,7 +48,7 @@ export type ConsumeOptions<DB> = {
   concurrency?: number
   /** Events in this process, those that wait for a retry included. Default 256. */
   maxInHand?: number
-  /** Default 12 attempts, 100 ms to a minute apart. */
+  /** Default 12 attempts, 100 ms to a minute apart; 20 deliveries. */
   retry?: Partial<RetryOptions>
   /** A handler that takes longer has failed. Default 10,000. */
   handlerTimeoutMs?: number
@@ -60,6 +60,8 @@ export type ConsumeOptions<DB> = {
   registry?: Registry
   random?: () => number
 }
+
+const defaultRetry = { maxAttempts: 12, maxDeliveries: 20, baseMs: 100, longestMs: 60_000 }
 
 export type Consumer = {
   readonly deadLetters: DeadLetters
@@ -78,7 +80,7 @@ export function consume<DB>(options: ConsumeOptions<DB>): Consumer {
   const { redis, database, environment, group, handlers, log, random = Math.random } = options
   const { concurrency = 16, maxInHand = 256, handlerTimeoutMs = 10_000 } = options
   const { claimAfterMs = 15_000, blockMs = 1_000, history = 'complete' } = options
-  const retry = { maxAttempts: 12, baseMs: 100, longestMs: 60_000, ...options.retry }
+  const retry = { ...defaultRetry, ...options.retry }
   const consumer = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const metrics = consumerMetrics(options.registry)
   const hasHandler = (type: string) => Object.hasOwn(handlers, type)

@@ -24,6 +24,8 @@ export type Item = Omit<LaneItem, 'run'> &
 export type RetryOptions = {
   /** After so many failed attempts an event goes to the dead letters. */
   maxAttempts: number
+  /** An event delivered more often, and never brought to an end, has ended the processes that had it. */
+  maxDeliveries: number
   baseMs: number
   longestMs: number
 }
@@ -87,8 +89,8 @@ export function createDelivery<DB>(deps: {
   async function attempt(item: Item): Promise<Verdict> {
     const { decoded, deliveries } = item
     if (!('event' in decoded)) return dead(item, 'invalid', decoded.invalid)
-    if (deliveries > retry.maxAttempts) {
-      return dead(item, 'crashed', `delivered ${deliveries} times and never brought to an end`)
+    if (deliveries > retry.maxDeliveries) {
+      return dead(item, 'crashed', `delivered ${deliveries} times, and never brought to an end`)
     }
     const { event } = decoded
     const options = { ...deps, entry: item, event }

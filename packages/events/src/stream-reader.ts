@@ -88,9 +88,9 @@ export function startStreamReader<DB>({
 
   async function tend(): Promise<void> {
     while (!signal.aborted) {
-      await pause((claimAfterMs / 3) * (0.75 + 0.5 * random()))
       // Whatever fails here is tried again the next time; the reader tells of an outage.
       await Promise.allSettled([attendToGroup(), measure()])
+      await pause((claimAfterMs / 3) * (0.75 + 0.5 * random()))
     }
   }
 

@@ -1,7 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { eventually, startSentinelGroup, type TestSentinelGroup } from '@wattle/testkit'
+import { startSentinelGroup, type TestSentinelGroup } from '@wattle/testkit'
 import { childProcesses, type Child } from './children.ts'
-import { append, environment, paymentStream, startEventDatabase, upTo } from './support.ts'
+import { append, environment, paymentStream, startEventDatabase, upTo, soon } from './support.ts'
 
 /** A small generator, so that a seed tells the whole run (mulberry32). */
 function seeded(seed: number): () => number {
@@ -53,8 +54,10 @@ describe('E1, E2: events from outbox to effect', () => {
       const subjects = upTo(25).map((n) => `s${n}`)
       const counts = new Map(subjects.map((subject) => [subject, 0]))
       let writing = true
+      onTestFinished(() => void (writing = false))
+      // At a pace that leaves a small machine something for the servers under test.
       const writers = upTo(5).map(async () => {
-        while (writing) {
+        for (; writing; await delay(20)) {
           for (const event of await append(db.pool, ...new Set([pick(subjects), pick(subjects)]))) {
             counts.set(event.subject, Math.max(counts.get(event.subject) ?? 0, event.version))
           }
@@ -64,10 +67,7 @@ describe('E1, E2: events from outbox to effect', () => {
         Number((await db.query('select count(*) from effects'))[0]?.['count'])
       const progress = async (more: number) => {
         const before = await effects()
-        await eventually(async () => expect(await effects()).toBeGreaterThan(before + more), {
-          withinMs: 60_000,
-          everyMs: 100,
-        })
+        await soon(async () => expect(await effects()).toBeGreaterThan(before + more), 60_000)
       }
 
       await progress(100)
@@ -93,9 +93,7 @@ describe('E1, E2: events from outbox to effect', () => {
           await (kind.startsWith('kill')
             ? group.kill(master)
             : Promise.resolve(group.freeze(master)))
-          await eventually(async () => expect(await group.master()).not.toBe(master), {
-            withinMs: 20_000,
-          })
+          await soon(async () => expect(await group.master()).not.toBe(master))
           await progress(Math.floor(random() * 200))
           await (kind.startsWith('kill')
             ? group.restart(master)
@@ -106,10 +104,7 @@ describe('E1, E2: events from outbox to effect', () => {
       await Promise.all(writers)
 
       const total = [...counts.values()].reduce((sum, count) => sum + count, 0)
-      await eventually(async () => expect(await effects()).toBeGreaterThanOrEqual(total), {
-        withinMs: 60_000,
-        everyMs: 100,
-      })
+      await soon(async () => expect(await effects()).toBeGreaterThanOrEqual(total), 60_000)
       for (const [subject, count] of counts) {
         const rows = await db.query(
           'select version from effects where subject = $1 order by position',
@@ -121,14 +116,11 @@ describe('E1, E2: events from outbox to effect', () => {
         ).toEqual(upTo(count))
       }
       expect(await db.query('select 1 from dead_letters')).toEqual([])
-      await eventually(
-        async () => {
-          const client = group.client(await group.master())
-          expect((await client.xpending(paymentStream, 'billing'))[0]).toBe(0)
-          expect(await db.query('select 1 from outbox where sent_at is null')).toEqual([])
-        },
-        { withinMs: 30_000 },
-      )
+      await soon(async () => {
+        const client = group.client(await group.master())
+        expect((await client.xpending(paymentStream, 'billing'))[0]).toBe(0)
+        expect(await db.query('select 1 from outbox where sent_at is null')).toEqual([])
+      })
       console.log(`${total} events, each with one effect`)
     },
     faultCount * 60_000 + 120_000,

@@ -1,8 +1,16 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
+import { startRedis, type TestRedis } from '@wattle/testkit'
 import { startRelay } from '../src/index.ts'
 import { childProcesses } from './children.ts'
-import { append, connect, environment, paymentStream, startEventDatabase, upTo } from './support.ts'
+import {
+  append,
+  connect,
+  environment,
+  paymentStream,
+  startEventDatabase,
+  upTo,
+  soon,
+} from './support.ts'
 
 describe('E2: a consumer process that ends', () => {
   let server: TestRedis
@@ -50,27 +58,19 @@ describe('E2: a consumer process that ends', () => {
       const { db, client, consumer, effects } = await start()
       const first = consumer({ hangsAt: 'stuck' })
       await append(db.pool, 'stuck')
-      await eventually(() => expect(first.state).toBe('in the handler'), { withinMs: 15_000 })
+      await soon(() => expect(first.state).toBe('in the handler'))
       // Its uncommitted effect is nobody's business, and later events wait with it.
       await append(db.pool, 'stuck', 'other')
-      await eventually(async () => expect(await effects('other')).toEqual([1]), {
-        withinMs: 15_000,
-      })
+      await soon(async () => expect(await effects('other')).toEqual([1]))
       expect(await effects('stuck')).toEqual([])
       first.kill(signal)
       consumer()
-      await eventually(async () => expect(await effects('stuck')).toEqual([1, 2]), {
-        withinMs: 30_000,
-      })
-      await eventually(async () =>
-        expect((await client.xpending(paymentStream, 'billing'))[0]).toBe(0),
-      )
+      await soon(async () => expect(await effects('stuck')).toEqual([1, 2]))
+      await soon(async () => expect((await client.xpending(paymentStream, 'billing'))[0]).toBe(0))
       if (signal === 'SIGSTOP') {
         first.kill('SIGCONT')
         await append(db.pool, 'stuck')
-        await eventually(async () => expect(await effects('stuck')).toEqual([1, 2, 3]), {
-          withinMs: 15_000,
-        })
+        await soon(async () => expect(await effects('stuck')).toEqual([1, 2, 3]))
       }
     }, 60_000)
   }
@@ -82,16 +82,12 @@ describe('E2: a consumer process that ends', () => {
     for (let round = 0; round < 4; round += 1) {
       const before = (await effects('s1')).length
       for (let i = 0; i < 15; i += 1) await append(db.pool, ...subjects)
-      await eventually(async () => expect((await effects('s1')).length).toBeGreaterThan(before), {
-        withinMs: 20_000,
-      })
+      await soon(async () => expect((await effects('s1')).length).toBeGreaterThan(before))
       current.kill('SIGKILL')
       ;[current, other] = [other, consumer()]
     }
     for (const subject of subjects) {
-      await eventually(async () => expect(await effects(subject)).toEqual(upTo(60)), {
-        withinMs: 20_000,
-      })
+      await soon(async () => expect(await effects(subject)).toEqual(upTo(60)))
     }
   }, 90_000)
 })

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { newId, type WattleEvent } from '@wattle/contracts'
 import { sql, type Transaction } from 'kysely'
 import { Registry } from 'prom-client'
-import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
+import { startRedis, type TestRedis } from '@wattle/testkit'
 import { consume, startRelay, type ConsumeOptions } from '../src/index.ts'
 import {
   append,
@@ -14,6 +14,7 @@ import {
   succeeded,
   upTo,
   type Tables,
+  soon,
 } from './support.ts'
 
 type Event = WattleEvent<'payment.succeeded'>
@@ -24,7 +25,7 @@ const note = async ({ id, subject, version }: Event, trx: Transaction<Tables>) =
   )
 }
 
-describe('E2: the consumer', () => {
+describe('E2: the consumer', { timeout: 60_000 }, () => {
   let server: TestRedis
   beforeAll(async () => {
     server = await startRedis({ group: 'state' })
@@ -92,13 +93,13 @@ describe('E2: the consumer', () => {
       for (let i = 0; i < 40; i += 1) await append(db.pool, `s${n}`)
     })
     await Promise.all(writers)
-    await eventually(async () => expect(await effects()).toHaveLength(200), { withinMs: 10_000 })
+    await soon(async () => expect(await effects()).toHaveLength(200))
     const all = await effects()
     for (const n of upTo(5)) {
       const own = all.filter((effect) => effect.startsWith(`s${n}:`))
       expect(own).toEqual(upTo(40).map((version) => `s${n}:${version}`))
     }
-    await eventually(async () => expect(await pending()).toBe(0))
+    await soon(async () => expect(await pending()).toBe(0))
   })
 
   test('an event that comes again, or an older version, has no effect', async () => {
@@ -110,8 +111,8 @@ describe('E2: the consumer', () => {
     await raw({ subject: 'a', version: 1, id })
     await raw({ subject: 'a', version: 2 })
     await raw({ subject: 'a', version: 3 })
-    await eventually(async () => expect(await effects()).toContain('a:3'))
-    await eventually(async () => expect(await pending()).toBe(0))
+    await soon(async () => expect(await effects()).toContain('a:3'))
+    await soon(async () => expect(await pending()).toBe(0))
     expect(await effects()).toEqual(['a:1', 'a:2', 'a:3'])
   })
 
@@ -130,7 +131,7 @@ describe('E2: the consumer', () => {
       retry: { baseMs: 10 },
     })
     await append(db.pool, 'a')
-    await eventually(async () => expect(await effects()).toEqual(['a:1']))
+    await soon(async () => expect(await effects()).toEqual(['a:1']))
     expect(attempts).toBe(4)
   })
 
@@ -150,9 +151,9 @@ describe('E2: the consumer', () => {
     })
     await append(db.pool, ...upTo(10).flatMap((n) => [`bad${n}`, `bad${n}`]))
     for (let i = 0; i < 20; i += 1) await append(db.pool, 'good')
-    await eventually(async () => expect(await effects()).toEqual(upTo(20).map((n) => `good:${n}`)))
+    await soon(async () => expect(await effects()).toEqual(upTo(20).map((n) => `good:${n}`)))
     broken = false
-    await eventually(async () => expect(await effects()).toHaveLength(40))
+    await soon(async () => expect(await effects()).toHaveLength(40))
     const bad3 = (await effects()).filter((effect) => effect.startsWith('bad3:'))
     expect(bad3).toEqual(['bad3:1', 'bad3:2'])
   })
@@ -166,10 +167,8 @@ describe('E2: the consumer', () => {
     await raw({ subject: 'a', version: 2 })
     await raw({ subject: 'b', version: 1 })
     consumer({ claimAfterMs: 1_500, history: 'partial' })
-    await eventually(async () => expect(await effects()).toEqual(['b:1']))
-    await eventually(async () => expect(await effects()).toEqual(['b:1', 'a:1', 'a:2']), {
-      withinMs: 10_000,
-    })
+    await soon(async () => expect(await effects()).toEqual(['b:1']))
+    await soon(async () => expect(await effects()).toEqual(['b:1', 'a:1', 'a:2']))
   })
 
   test('after the last attempt an event is a dead letter with its cause, and its subject waits behind it', async () => {
@@ -190,9 +189,9 @@ describe('E2: the consumer', () => {
       retry: { maxAttempts: 3, baseMs: 10 },
     })
     await append(db.pool, 'a', 'a', 'a', 'b')
-    await eventually(async () => expect(await deadLetters.list()).toHaveLength(2))
+    await soon(async () => expect(await deadLetters.list()).toHaveLength(2))
     await append(db.pool, 'a')
-    await eventually(async () => expect(await deadLetters.list()).toHaveLength(3))
+    await soon(async () => expect(await deadLetters.list()).toHaveLength(3))
     const letters = await deadLetters.list()
     expect(letters[0]).toMatchObject({
       stream: 'payment',
@@ -207,7 +206,7 @@ describe('E2: the consumer', () => {
       ['behind', 4],
     ])
     expect(await effects()).toEqual(['a:1', 'b:1'])
-    await eventually(async () => expect(await pending()).toBe(0))
+    await soon(async () => expect(await pending()).toBe(0))
     expect(log.lines.filter(({ level }) => level === 'error')).toHaveLength(1)
 
     // Re-driven too early it fails again; repaired, those behind it follow in order.
@@ -225,7 +224,7 @@ describe('E2: the consumer', () => {
     expect(await deadLetters.list()).toEqual([])
     await expect(deadLetters.redrive(first.id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
     await append(db.pool, 'a')
-    await eventually(async () => expect(await effects()).toContain('a:5'))
+    await soon(async () => expect(await effects()).toContain('a:5'))
   })
 
   test('a discarded dead letter is passed over, and those behind it go on', async () => {
@@ -241,7 +240,7 @@ describe('E2: the consumer', () => {
       retry: { maxAttempts: 1 },
     })
     await append(db.pool, 'a', 'a')
-    await eventually(async () => expect(await deadLetters.list()).toHaveLength(2))
+    await soon(async () => expect(await deadLetters.list()).toHaveLength(2))
     const [first] = await deadLetters.list()
     expect(await deadLetters.discard(first?.id ?? 0, 'test')).toEqual({ handled: 1 })
     expect(await effects()).toEqual(['a:2'])
@@ -264,8 +263,8 @@ describe('E2: the consumer', () => {
     await raw({ payload: '{"amountMinor":1}', subject: 'q' })
     await raw({ version: 'seven' })
     await raw({ subject: 'fine' })
-    await eventually(async () => expect(await deadLetters.list()).toHaveLength(5))
-    await eventually(async () => expect(await pending()).toBe(0))
+    await soon(async () => expect(await deadLetters.list()).toHaveLength(5))
+    await soon(async () => expect(await pending()).toBe(0))
     expect(await effects()).toEqual(['fine:1'])
     expect(calls).toBe(1)
     const letters = await deadLetters.list()
@@ -286,8 +285,8 @@ describe('E2: the consumer', () => {
     consumer({ registry })
     await raw({ subject: 'a', version: 1, type: 'payment.invented' })
     await raw({ subject: 'a', version: 2 })
-    await eventually(async () => expect(await effects()).toEqual(['a:2']))
-    await eventually(async () => expect(await pending()).toBe(0))
+    await soon(async () => expect(await effects()).toEqual(['a:2']))
+    await soon(async () => expect(await pending()).toBe(0))
     expect(await registry.metrics()).toMatch(
       /wattle_events_handled_total\{.*outcome="unknown_type".*\} 1/,
     )
@@ -298,18 +297,18 @@ describe('E2: the consumer', () => {
     const { deadLetters } = consumer({ retry: { maxAttempts: 4, baseMs: 20 } })
     await raw({ subject: 'a', version: 1 })
     await raw({ subject: 'a', version: 4 })
-    await eventually(async () => expect(await deadLetters.list()).toHaveLength(1))
+    await soon(async () => expect(await deadLetters.list()).toHaveLength(1))
     const [letter] = await deadLetters.list()
     expect(letter).toMatchObject({ cause: 'gap', version: 4 })
     expect(await deadLetters.redrive(letter?.id ?? 0)).toMatchObject({ handled: 0 })
     // The missing ones turn up after all: the dead letter follows by itself.
     await raw({ subject: 'a', version: 2 })
     await raw({ subject: 'a', version: 3 })
-    await eventually(async () => expect(await effects()).toEqual(['a:1', 'a:2', 'a:3', 'a:4']))
+    await soon(async () => expect(await effects()).toEqual(['a:1', 'a:2', 'a:3', 'a:4']))
     expect(await deadLetters.list()).toEqual([])
 
     await raw({ subject: 'b', version: 3 })
-    await eventually(async () => expect(await deadLetters.list()).toHaveLength(1))
+    await soon(async () => expect(await deadLetters.list()).toHaveLength(1))
     const [other] = await deadLetters.list()
     expect(await deadLetters.redrive(other?.id ?? 0, { skipMissing: true })).toEqual({ handled: 1 })
   })
@@ -319,7 +318,7 @@ describe('E2: the consumer', () => {
     consumer({ history: 'partial' })
     await raw({ subject: 'old', version: 7 })
     await raw({ subject: 'old', version: 8 })
-    await eventually(async () => expect(await effects()).toEqual(['old:7', 'old:8']))
+    await soon(async () => expect(await effects()).toEqual(['old:7', 'old:8']))
   })
 
   test('afterCommit comes after the commit, before the acknowledgment, and again when it failed', async () => {
@@ -336,8 +335,8 @@ describe('E2: the consumer', () => {
       },
     })
     await append(db.pool, 'a')
-    await eventually(() => expect(seen).toHaveLength(2))
-    await eventually(async () => expect(await pending()).toBe(0))
+    await soon(() => expect(seen).toHaveLength(2))
+    await soon(async () => expect(await pending()).toBe(0))
     expect(seen).toEqual([
       ['a:1', '1 pending'],
       ['a:1', '1 pending'],
@@ -371,9 +370,9 @@ describe('E2: the consumer', () => {
       },
     })
     await append(db.pool, 'a')
-    await eventually(async () => expect(await effects()).toEqual(['a:1']))
+    await soon(async () => expect(await effects()).toEqual(['a:1']))
     givenUp.resolve()
-    await eventually(() => expect(late).toEqual(['refused']))
+    await soon(() => expect(late).toEqual(['refused']))
     expect(await effects()).toEqual(['a:1'])
   })
 
@@ -382,12 +381,10 @@ describe('E2: the consumer', () => {
     relay()
     consumer()
     await append(db.pool, 'a', 'a')
-    await eventually(async () => expect(await effects()).toHaveLength(2))
+    await soon(async () => expect(await effects()).toHaveLength(2))
     await client.flushall()
     await append(db.pool, 'a')
-    await eventually(async () => expect(await effects()).toEqual(['a:1', 'a:2', 'a:3']), {
-      withinMs: 10_000,
-    })
+    await soon(async () => expect(await effects()).toEqual(['a:1', 'a:2', 'a:3']))
   })
 
   test('while Redis is away it waits, says so once, and goes on by itself', async () => {
@@ -396,17 +393,13 @@ describe('E2: the consumer', () => {
     relay()
     consumer({ log })
     await append(db.pool, 'a')
-    await eventually(async () => expect(await effects()).toHaveLength(1))
+    await soon(async () => expect(await effects()).toHaveLength(1))
     await server.kill()
     onTestFinished(() => server.restart())
     await append(db.pool, 'a')
-    await eventually(() =>
-      expect(log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1),
-    )
+    await soon(() => expect(log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1))
     await server.restart()
-    await eventually(async () => expect(await effects()).toEqual(['a:1', 'a:2']), {
-      withinMs: 10_000,
-    })
+    await soon(async () => expect(await effects()).toEqual(['a:1', 'a:2']))
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info'])
   })
 
@@ -421,16 +414,14 @@ describe('E2: the consumer', () => {
     const retry = { maxAttempts: 2, baseMs: 10 }
     const { deadLetters } = consumer({ log, database: { ...db.pool, health }, retry })
     await raw({ subject: 'a', version: 1 })
-    await eventually(async () => expect(await effects()).toHaveLength(1))
+    await soon(async () => expect(await effects()).toHaveLength(1))
     await db.refuse()
     onTestFinished(() => db.allow())
     await raw({ subject: 'a', version: 2 })
-    await eventually(() => expect(failures).toBeGreaterThan(4), { withinMs: 15_000 })
+    await soon(() => expect(failures).toBeGreaterThan(4))
     expect(log.lines).toHaveLength(1)
     await db.allow()
-    await eventually(async () => expect(await effects()).toEqual(['a:1', 'a:2']), {
-      withinMs: 10_000,
-    })
+    await soon(async () => expect(await effects()).toEqual(['a:1', 'a:2']))
     expect(await deadLetters.list()).toEqual([])
   })
 
@@ -457,9 +448,7 @@ describe('E2: the consumer', () => {
     expect(await effects()).toEqual(['a:1'])
     consumer({ claimAfterMs: 3_000 })
     // Sooner than a claim after a minute of silence would be.
-    await eventually(async () => expect(await effects()).toEqual(['a:1', 'a:2', 'a:3']), {
-      withinMs: 10_000,
-    })
+    await soon(async () => expect(await effects()).toEqual(['a:1', 'a:2', 'a:3']))
   })
 
   test('lag and dead letters are metrics', async () => {
@@ -472,7 +461,7 @@ describe('E2: the consumer', () => {
     })
     await raw({ subject: 'a', version: 1 })
     await raw({ subject: 'a', version: 2 })
-    await eventually(async () => {
+    await soon(async () => {
       const text = await registry.metrics()
       expect(text).toContain('wattle_events_dead_letters{stream="payment",group="billing"} 2')
       expect(text).toContain('wattle_events_lag{stream="payment",group="billing"} 0')

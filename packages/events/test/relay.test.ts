@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { sql } from 'kysely'
-import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
+import { startRedis, type TestRedis } from '@wattle/testkit'
 import { appendEvents, startRelay, type RelayOptions } from '../src/index.ts'
 import { Registry } from 'prom-client'
 import {
@@ -14,9 +14,10 @@ import {
   streamEvents,
   succeeded,
   upTo,
+  soon,
 } from './support.ts'
 
-describe('E1: the relay', () => {
+describe('E1: the relay', { timeout: 60_000 }, () => {
   let server: TestRedis
   beforeAll(async () => {
     server = await startRedis({ group: 'state' })
@@ -59,10 +60,10 @@ describe('E1: the relay', () => {
     })
     await appended.promise
     await append(db.pool, 'early', 'early')
-    await eventually(async () => expect(await waiting()).toBe(0))
+    await soon(async () => expect(await waiting()).toBe(0))
     held.resolve()
     await late
-    await eventually(async () => {
+    await soon(async () => {
       const subjects = (await events()).map(({ subject }) => subject)
       expect(subjects).toEqual(['early', 'early', 'late'])
     })
@@ -85,7 +86,7 @@ describe('E1: the relay', () => {
       await sql`select pg_current_xact_id()`.execute(trx)
       await older
       relay()
-      await eventually(async () => {
+      await soon(async () => {
         expect((await events()).map(({ version }) => version)).toEqual([1, 2])
       })
     })
@@ -100,7 +101,7 @@ describe('E1: the relay', () => {
       for (let i = 0; i < 25; i += 1) await append(db.pool, subjects[(writer + i * 3) % 7] ?? '')
     })
     await Promise.all(writers)
-    await eventually(async () => expect(await waiting()).toBe(0))
+    await soon(async () => expect(await waiting()).toBe(0))
     const sent = await events()
     expect(sent).toHaveLength(500)
     for (const [subject, versions] of firstAppearances(sent)) {
@@ -113,14 +114,14 @@ describe('E1: the relay', () => {
     const { db, relay, events } = await start()
     const relays = [relay(), relay()]
     const active = () => relays.filter((one) => one.active)
-    await eventually(() => expect(active()).toHaveLength(1))
+    await soon(() => expect(active()).toHaveLength(1))
     await append(db.pool, 'a')
-    await eventually(async () => expect(await events()).toHaveLength(1))
+    await soon(async () => expect(await events()).toHaveLength(1))
     const [first] = active()
     await first?.stop()
-    await eventually(() => expect(active()).toHaveLength(1))
+    await soon(() => expect(active()).toHaveLength(1))
     await append(db.pool, 'a')
-    await eventually(async () => {
+    await soon(async () => {
       expect((await events()).map(({ version }) => version)).toEqual([1, 2])
     })
   })
@@ -131,7 +132,7 @@ describe('E1: the relay', () => {
     relay({ log })
     for (const n of upTo(5)) {
       await append(db.pool, 'a')
-      await eventually(async () => expect((await events()).length).toBeGreaterThanOrEqual(n))
+      await soon(async () => expect((await events()).length).toBeGreaterThanOrEqual(n))
       await db
         .query(
           `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'payment:event-relay' and usename = current_user`,
@@ -139,7 +140,7 @@ describe('E1: the relay', () => {
         .catch(() => {})
       await db.disconnectAll()
     }
-    await eventually(async () => {
+    await soon(async () => {
       expect(firstAppearances(await events()).get('a')).toEqual(upTo(5))
     })
   })
@@ -149,15 +150,13 @@ describe('E1: the relay', () => {
     const log = recordingLog()
     relay({ log })
     await append(db.pool, 'a')
-    await eventually(async () => expect(await waiting()).toBe(0))
+    await soon(async () => expect(await waiting()).toBe(0))
     await server.kill()
     for (let i = 0; i < 50; i += 1) await append(db.pool, 'a')
-    await eventually(() =>
-      expect(log.lines.some(({ message }) => message.includes('pauses'))).toBe(true),
-    )
+    await soon(() => expect(log.lines.some(({ message }) => message.includes('pauses'))).toBe(true))
     expect(await waiting()).toBe(50)
     await server.restart()
-    await eventually(async () => expect(await waiting()).toBe(0), { withinMs: 10_000 })
+    await soon(async () => expect(await waiting()).toBe(0))
     expect(firstAppearances(await events()).get('a')).toEqual(upTo(51))
     expect(log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1)
     expect(log.lines.filter(({ message }) => message.includes('goes on'))).toHaveLength(1)
@@ -167,11 +166,11 @@ describe('E1: the relay', () => {
     const { db, client, relay, events, waiting } = await start()
     relay()
     for (let i = 0; i < 20; i += 1) await append(db.pool, 'a', 'b')
-    await eventually(async () => expect(await waiting()).toBe(0))
+    await soon(async () => expect(await waiting()).toBe(0))
     await db.query(`update outbox set sent_at = sent_at - interval '1 hour' where version <= 10`)
     await client.flushall()
     await append(db.pool, 'a')
-    await eventually(async () => {
+    await soon(async () => {
       const versions = firstAppearances(await events())
       expect(versions.get('a')).toEqual(upTo(21))
       expect(versions.get('b')).toEqual(upTo(20))
@@ -183,10 +182,8 @@ describe('E1: the relay', () => {
     const log = recordingLog()
     relay({ replicas: 1, log })
     await append(db.pool, 'a')
-    await eventually(() => expect(log.lines.some(({ level }) => level === 'warn')).toBe(true))
-    await expect(async () => {
-      await eventually(async () => expect(await waiting()).toBe(0), { withinMs: 2_500 })
-    }).rejects.toThrow()
+    await soon(() => expect(log.lines.some(({ level }) => level === 'warn')).toBe(true))
+    await expect(soon(async () => expect(await waiting()).toBe(0), 2_500)).rejects.toThrow()
     expect(await events()).toHaveLength(1)
     expect(log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1)
   })
@@ -196,7 +193,7 @@ describe('E1: the relay', () => {
     await append(db.pool, 'a', 'a', 'b')
     const registry = new Registry()
     relay({ replicas: 1, registry })
-    await eventually(async () => {
+    await soon(async () => {
       expect(await registry.metrics()).toContain(
         'wattle_events_outbox_pending{service="payment"} 3',
       )
@@ -207,12 +204,9 @@ describe('E1: the relay', () => {
     const { db, relay, waiting } = await start()
     relay({ repeatMs: 100, retentionMs: 200 })
     await append(db.pool, 'a', 'b')
-    await eventually(
-      async () => {
-        expect(await db.query('select 1 from outbox')).toHaveLength(0)
-      },
-      { withinMs: 15_000 },
-    )
+    await soon(async () => {
+      expect(await db.query('select 1 from outbox')).toHaveLength(0)
+    })
     expect(await waiting()).toBe(0)
     // The subject's sequence goes on.
     const [event] = await append(db.pool, 'a')
@@ -224,7 +218,7 @@ describe('E1: the relay', () => {
     relay({ repeatMs: 100, retentionMs: 1_000 })
     await client.xgroup('CREATE', paymentStream, 'slow', '0', 'MKSTREAM')
     for (let i = 0; i < 300; i += 1) await append(db.pool, 'a')
-    await eventually(async () => expect(await waiting()).toBe(0))
+    await soon(async () => expect(await waiting()).toBe(0))
     const reply = (await client.xreadgroup(
       'GROUP',
       'slow',
@@ -237,14 +231,11 @@ describe('E1: the relay', () => {
     )) as [string, [string, string[]][]][]
     const ids = reply[0]?.[1].map(([id]) => id) ?? []
     await client.xack(paymentStream, 'slow', ...ids.filter((_, index) => index !== 149))
-    await eventually(
-      async () => {
-        const kept = await events()
-        expect(kept.length).toBeLessThan(300)
-        expect(kept.length).toBeGreaterThanOrEqual(151)
-        expect(kept.some(({ version }) => version === 150)).toBe(true)
-      },
-      { withinMs: 15_000 },
-    )
+    await soon(async () => {
+      const kept = await events()
+      expect(kept.length).toBeLessThan(300)
+      expect(kept.length).toBeGreaterThanOrEqual(151)
+      expect(kept.some(({ version }) => version === 150)).toBe(true)
+    })
   })
 })

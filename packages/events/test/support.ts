@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { newId } from '@wattle/contracts'
 import { migrate, openDatabase, type Database } from '@wattle/database'
 import { connectRedis, type Log, type RedisConnection } from '@wattle/redis'
-import { startDatabase, type TestDatabase } from '@wattle/testkit'
+import { eventually, startDatabase, type TestDatabase } from '@wattle/testkit'
 import { appendEvents, eventStreamKey, type NewEvent } from '../src/index.ts'
 
 export const environment = 'test'
@@ -90,6 +90,10 @@ export function firstAppearances(events: readonly StreamEvent[]): Map<string, nu
 }
 
 export const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1)
+
+/** As `eventually`, with patience for a machine that is busy with other tests. */
+export const soon = <T>(check: () => T | Promise<T>, withinMs = 20_000) =>
+  eventually(check, { withinMs, everyMs: 50 })
 
 /** A log that remembers. */
 export function recordingLog(): Log & {

@@ -49,6 +49,10 @@ export function createClusterBackend(
     } satisfies ClusterOptions
     const cluster = new Cluster([...config.nodes], options)
     clusters.add(cluster)
+    // Pipelines would wait for the first connection, however long that takes.
+    cluster.delayUntilReady = (callback) => {
+      process.nextTick(callback, new Error("Cluster isn't ready"))
+    }
     for (const event of ['error', 'node error']) {
       cluster.on(event, (error: Error) => {
         lastError = withoutArguments(error)

@@ -17,7 +17,7 @@ import {
   type PostgresSource,
   type StartPostgresOptions,
 } from '@wattle/servers'
-import { temporary } from './support.ts'
+import { temporary, until } from './support.ts'
 
 /** A directory that PostgreSQL's account can reach. */
 function open(): string {
@@ -73,12 +73,17 @@ describe('PostgreSQL', () => {
     const directory = open()
     const killed = await start({ directory })
     await killed.query('create table kept as select 1 as one')
-    const busy = killed.query('select pg_sleep(600)').catch((error: Error) => error.message)
+    const busy = killed.query('select pg_sleep(600)').then(
+      () => 'answered',
+      () => 'lost',
+    )
+    const sleeping = `select from pg_stat_activity where wait_event = 'PgSleep'`
+    await until(async () => (await killed.query(sleeping)).length === 1)
     expect(killed.kill()).toBe(true)
     const server = await start({ directory })
     expect(server.adopted).toBe(false)
     expect(await server.query('select * from kept')).toEqual([{ one: 1 }])
-    expect(await busy).toMatch(/terminat|closed|reset/i)
+    expect(await busy).toBe('lost')
     await killed.exited
   })
 

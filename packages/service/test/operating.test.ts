@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { createRegistry, drain } from '@wattle/service'
+import { defineRoute } from '@wattle/contracts'
+import { addRoute, createRegistry, drain } from '@wattle/service'
 import { Counter } from 'prom-client'
 import { eventually } from '@wattle/testkit'
-import { addNoteRoutes, ask, noteId, postJson, startApp } from './support.ts'
+import { addNoteRoutes, ask, Note, note, noteId, postJson, startApp } from './support.ts'
 
 type Probe = { status: string; code: string; detail: string; checks: Record<string, string> }
 
@@ -207,6 +208,33 @@ describe('M1: /openapi.json', () => {
       security: [{ bearer: [] }],
     })
   })
+})
+
+test('/openapi.json shows a required Idempotency-Key, the prefix and the tag of a route', async () => {
+  const pay = defineRoute({
+    name: 'pay',
+    method: 'POST',
+    path: '/payments',
+    summary: 'x',
+    auth: 'public',
+    idempotencyKey: 'required',
+    replies: { 200: Note },
+  })
+  await using service = await startApp((app) =>
+    addRoute(app, pay, () => note, { prefix: '/api', tag: 'payment' }),
+  )
+  const { paths } = JSON.parse((await ask(`${service.url}/openapi.json`)).text) as {
+    paths: unknown
+  }
+  expect(paths).toMatchObject({
+    '/api/payments': {
+      post: {
+        tags: ['payment'],
+        parameters: [{ in: 'header', name: 'Idempotency-Key', required: true }],
+      },
+    },
+  })
+  expect((await ask(`${service.url}/api/payments`, { method: 'POST' })).status).toBe(200)
 })
 
 describe('a busy process', () => {

@@ -111,6 +111,18 @@ describe('a reply', () => {
   })
 })
 
+test('every refusal carries those headers too, and production asks for TLS from then on', async () => {
+  const refused = await ask(`${service.url}/notes`, { headers: { 'x-deadline-ms': 'soon' } })
+  expect(refused.status).toBe(400)
+  expect(refused.headers.get('x-content-type-options')).toBe('nosniff')
+  await using app = await startApp(addNoteRoutes, {
+    env: { WATTLE_ENV: 'production', WATTLE_LAME_DUCK_MS: '0' },
+  })
+  expect((await ask(`${app.url}/notes`)).headers.get('strict-transport-security')).toContain(
+    'max-age=',
+  )
+})
+
 describe('an address', () => {
   test('that no route has is 404, as a problem document', async () => {
     const { status, headers, problem } = await ask(`${service.url}/nothing?x=1`)

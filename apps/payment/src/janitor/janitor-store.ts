@@ -50,18 +50,24 @@ export function janitorStore(db: Kysely<DB>) {
     },
 
     /** What waits for somebody, and for how long it has been overdue. */
-    async backlog(): Promise<{ unsettled: number; overdueSeconds: number }> {
-      const { rows } = await sql<{ unsettled: number; overdue: number }>`
+    async backlog(): Promise<{
+      unsettled: number
+      overdueSeconds: number
+      contradictions: number
+    }> {
+      const { rows } = await sql<{ unsettled: number; overdue: number; contradictions: number }>`
         select count(*)::int as unsettled,
-            greatest(0, coalesce(extract(epoch from now() - min(next_attempt_at)), 0))::float8 as overdue
+            greatest(0, coalesce(extract(epoch from now() - min(next_attempt_at)), 0))::float8
+              as overdue,
+            (select count(*)::int from contradictions) as contradictions
           from (
             select next_attempt_at from payments
               where next_attempt_at is not null and state <> 'requires_confirmation'
             union all
             select next_attempt_at from refunds where next_attempt_at is not null
           ) as waiting`.execute(db)
-      const [row] = rows
-      return { unsettled: row?.unsettled ?? 0, overdueSeconds: row?.overdue ?? 0 }
+      const { unsettled = 0, overdue = 0, contradictions = 0 } = rows[0] ?? {}
+      return { unsettled, overdueSeconds: overdue, contradictions }
     },
   }
 }

@@ -1,4 +1,5 @@
 import type { Database } from '@wattle/database'
+import type { Registry } from 'prom-client'
 import { idempotencyStore } from '../idempotency/idempotency-store.ts'
 import { startLoop, type Loop } from '../loop.ts'
 import type { Charging } from '../payment/charging.ts'
@@ -9,6 +10,7 @@ import type { Refunding } from '../refund/refunding.ts'
 import type { DB } from '../schema.ts'
 import type { Timing } from '../timing.ts'
 import { janitorStore } from './janitor-store.ts'
+import { backlogGauges } from './metrics.ts'
 
 /** How many payments, and how many refunds, one process attends to at a time. */
 const batch = 10
@@ -76,8 +78,11 @@ export async function purge(database: Pick<Database<DB>, 'kysely'>): Promise<voi
   await janitorStore(database.kysely).purgeCallbacks(callbacksKeptMs, purgeBatch)
 }
 
-/** Runs rounds until it is stopped. */
-export function startJanitor(deps: JanitorDeps & { everyMs: number; random: () => number }): Loop {
+/** Runs rounds until it is stopped, and measures what is left to do. */
+export function startJanitor(
+  deps: JanitorDeps & { everyMs: number; registry?: Registry; random: () => number },
+): Loop {
+  const measure = backlogGauges(deps.registry)
   let purgedAt = performance.now()
   return startLoop({
     name: 'janitor',
@@ -86,6 +91,7 @@ export function startJanitor(deps: JanitorDeps & { everyMs: number; random: () =
     random: deps.random,
     async round() {
       const hasMore = await janitorRound(deps)
+      await measure(janitorStore(deps.database.kysely))
       if (performance.now() - purgedAt > purgeEveryMs) {
         purgedAt = performance.now()
         await purge(deps.database)

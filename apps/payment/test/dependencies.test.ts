@@ -1,0 +1,129 @@
+import { randomUUID } from 'node:crypto'
+import { eventually } from '@wattle/testkit'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startPayment, type PaymentWorld } from './world.ts'
+
+let world: PaymentWorld
+beforeAll(async () => {
+  world = await startPayment()
+})
+afterAll(() => world.stop())
+
+const ready = () => world.send('GET', '/readyz')
+
+describe('C23 without Redis', () => {
+  test.each(['frozen', 'killed'] as const)(
+    'payments go on, lists are right, and the service stays ready (%s)',
+    async (fault) => {
+      const person = world.person()
+      const before = await person.create()
+      await person.get('/payments/recent')
+      if (fault === 'frozen') world.redisServer.freeze()
+      else await world.redisServer.kill()
+      try {
+        expect((await person.confirm(before.id)).body).toMatchObject({ state: 'succeeded' })
+        const payment = await person.create()
+        const { items } = (await person.get('/payments/recent')).body as { items: unknown[] }
+        expect(items).toMatchObject([{ id: payment.id }, { id: before.id, state: 'succeeded' }])
+        expect((await ready()).status).toBe(200)
+      } finally {
+        if (fault === 'frozen') world.redisServer.thaw()
+        else await world.redisServer.restart()
+      }
+      await eventually(
+        async () => {
+          const reply = await person.get('/payments/recent')
+          expect(reply.body['items']).toMatchObject([{}, { state: 'succeeded' }])
+          expect(reply.headers['x-cache-status']).toBe('HIT')
+        },
+        { withinMs: 10_000 },
+      )
+    },
+  )
+})
+
+describe('M1 without the database', () => {
+  test('the service is unready, answers 503, and a repeated request goes on afterwards', async () => {
+    const person = world.person()
+    const payment = await person.create()
+    const key = randomUUID()
+    await world.postgres.refuse()
+    try {
+      expect(await person.confirm(payment.id, key)).toMatchObject({
+        status: 503,
+        body: { code: 'UNAVAILABLE' },
+      })
+      await eventually(async () => expect((await ready()).status).toBe(503))
+    } finally {
+      await world.postgres.allow()
+    }
+    await eventually(async () => {
+      expect((await person.confirm(payment.id, key)).body).toMatchObject({ state: 'succeeded' })
+    })
+    expect((await ready()).status).toBe(200)
+  })
+})
+
+describe('S2 without billing', () => {
+  test('a creation answers 503 and holds nothing; repeated, it goes on', async () => {
+    const person = world.person()
+    const bill = world.billing.addBill(person.userId)
+    const wanted = {
+      billId: bill.id,
+      amountMinor: 100,
+      currency: 'NGN',
+      instrument: 'test_success',
+    }
+    const key = randomUUID()
+    world.billing.hooks.before = () => {
+      throw new Error('billing is broken')
+    }
+    const reply = await person.post('/payments', wanted, key)
+    expect(reply.status).toBeGreaterThanOrEqual(500)
+    expect(reply.body['detail']).not.toContain('broken')
+    delete world.billing.hooks.before
+    expect((await person.post('/payments', wanted, key)).status).toBe(201)
+    expect(bill.reservedMinor).toBe(100)
+  })
+
+  test('what is held already is confirmed, canceled and refunded', async () => {
+    const person = world.person()
+    const [one, other] = [await person.create(), await person.create()]
+    world.billing.hooks.before = () => {
+      throw new Error('billing is broken')
+    }
+    expect((await person.confirm(one.id)).body).toMatchObject({ state: 'succeeded' })
+    expect((await person.refund(one.id, 10)).status).toBe(201)
+    expect((await person.cancel(other.id)).body).toMatchObject({ state: 'canceled' })
+    delete world.billing.hooks.before
+  })
+})
+
+describe('S2 with a database that hangs in the middle of a payment', () => {
+  test('a row that somebody else has locked makes nobody wait for ever, and nothing is lost', async () => {
+    const person = world.person()
+    const payment = await person.create()
+    const key = randomUUID()
+    const release = Promise.withResolvers<void>()
+    const locked = Promise.withResolvers<void>()
+    const holding = world.database.transaction(async (trx) => {
+      await trx
+        .selectFrom('payments')
+        .select('id')
+        .where('id', '=', payment.id)
+        .forUpdate()
+        .execute()
+      locked.resolve()
+      await release.promise
+    })
+    await locked.promise
+    await world.janitorNow('nothing')
+    const startedMs = performance.now()
+    const reply = await person.confirm(payment.id, key)
+    expect(reply.status).toBe(503)
+    expect(performance.now() - startedMs).toBeLessThan(5_000)
+    release.resolve()
+    await holding
+    expect((await person.confirm(payment.id, key)).body).toMatchObject({ state: 'succeeded' })
+  })
+})

@@ -1,0 +1,86 @@
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { sql } from 'kysely'
+import { startRedis } from '@wattle/testkit'
+import { consume, startRelay } from '../src/index.ts'
+import {
+  append,
+  connect,
+  environment,
+  paymentStream,
+  soon,
+  startEventDatabase,
+  type Tables,
+} from './support.ts'
+
+/** What README.md names as the shared grants, as rules of Redis. */
+const grants = {
+  publisher: `(~${paymentStream} -@all +xadd +xtrim +xinfo|stream +xinfo|groups +xpending +eval +evalsha)`,
+  consumer: `(~${environment}:events:* -@all +xreadgroup +xack +xclaim +xpending +xrange +xinfo|groups +xinfo|consumers +xgroup|create +xgroup|delconsumer +eval +evalsha)`,
+}
+
+describe('E1, E2, R4: rights', () => {
+  test('relay and consumer work with the shared grants, and a consumer cannot forge an event', async () => {
+    const server = await startRedis({
+      acl: true,
+      group: 'state',
+      environment,
+      services: ['payment', 'billing'],
+    })
+    const db = await startEventDatabase()
+    const admin = server.client()
+    await admin.call('ACL', 'SETUSER', 'payment', grants.publisher)
+    await admin.call('ACL', 'SETUSER', 'billing', grants.consumer)
+    const publisher = await connect(server.urlFor('payment'), 'payment')
+    const subscriber = await connect(server.urlFor('billing'), 'billing')
+    const relay = startRelay({
+      databaseUrl: db.url,
+      redis: publisher,
+      environment,
+      service: 'payment',
+      replicas: 0,
+      repeatMs: 100,
+      retentionMs: 500,
+    })
+    const consumer = consume<Tables>({
+      redis: subscriber,
+      database: db.pool,
+      environment,
+      group: 'billing',
+      streams: ['payment'],
+      blockMs: 100,
+      claimAfterMs: 600,
+      handlers: {
+        'payment.succeeded': async ({ id, subject, version }, trx) => {
+          await sql`insert into effects (event_id, subject, version) values (${id}, ${subject}, ${version})`.execute(
+            trx,
+          )
+        },
+      },
+    })
+    onTestFinished(async () => {
+      await Promise.all([relay.stop(), consumer.stop()])
+      await Promise.all([publisher.close(), subscriber.close()])
+      await Promise.all([db.close(), server.stop()])
+    })
+    for (let i = 0; i < 150; i += 1) await append(db.pool, 'a')
+    await soon(async () => expect(await db.query('select 1 from effects')).toHaveLength(150))
+    // Trimming has the rights it needs too.
+    await soon(async () => expect(await admin.xlen(paymentStream)).toBeLessThan(150))
+
+    const denied = /NOPERM/
+    await expect(subscriber.client.xadd(paymentStream, '*', 'id', 'forged')).rejects.toThrow(denied)
+    await expect(subscriber.client.del(paymentStream)).rejects.toThrow(denied)
+    await expect(
+      subscriber.client.call('XGROUP', 'DESTROY', paymentStream, 'billing'),
+    ).rejects.toThrow(denied)
+    await expect(
+      publisher.client.xadd(`${environment}:events:billing`, '*', 'a', 'b'),
+    ).rejects.toThrow(denied)
+
+    const denials = (await admin.call('ACL', 'LOG')) as unknown[][]
+    const refused = denials.map((entry) => entry[entry.indexOf('object') + 1])
+    expect(refused.toSorted()).toEqual(
+      ['del', 'xadd', 'xgroup|destroy', `${environment}:events:billing`].toSorted(),
+    )
+  }, 60_000)
+})
