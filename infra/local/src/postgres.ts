@@ -64,8 +64,14 @@ async function launch(home: Home, output: Output, fresh: boolean): Promise<Postg
   writeFileSync(startingFile(home), '')
   const log = (line: string) => output.say(line)
   const server = await startServer({ directory: home.postgres, fresh, log })
-  writeProcessRecord(recordFile(home), server.pid)
-  rmSync(startingFile(home), { force: true })
+  try {
+    writeProcessRecord(recordFile(home), server.pid)
+    rmSync(startingFile(home), { force: true })
+  } catch (error) {
+    // Without a record nobody would find it again.
+    await server.stop()
+    throw error
+  }
   return server
 }
 

@@ -10,17 +10,25 @@ export function ask(place: Place, port: number, ...command: string[]): Promise<s
     readFileSync(join(place.home, 'secrets', 'passwords.json'), 'utf8'),
   ) as Record<string, string>
   const admin = passwords['redis.admin'] ?? ''
+  const login = encode(['AUTH', 'admin', admin])
   return new Promise((resolve, reject) => {
     let reply = ''
     const socket = connect(port, '127.0.0.1', () => {
-      socket.write(encode(['AUTH', 'admin', admin]) + encode(command) + encode(['QUIT']))
+      socket.write(login + encode(command) + encode(['PING']))
     })
     socket.setTimeout(3_000, () => socket.destroy(new Error(`port ${port} does not answer`)))
-    socket.setEncoding('utf8').on('data', (text: string) => (reply += text))
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      reply += text
+      if (!reply.endsWith(pong)) return
+      resolve(reply.slice(ok.length, -pong.length))
+      socket.destroy()
+    })
     socket.on('error', reject)
-    socket.on('close', () => resolve(reply.replace(/^\+OK\r\n/, '').replace(/\+OK\r\n$/, '')))
   })
 }
+
+const ok = '+OK\r\n'
+const pong = '+PONG\r\n'
 
 function encode(words: string[]): string {
   const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`)

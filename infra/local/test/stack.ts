@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from '@wattle/testkit'
@@ -76,6 +76,8 @@ export function readyLine(place: Place): RegExp {
 
 export async function choosePlace(): Promise<Place> {
   const home = mkdtempSync(join(tmpdir(), 'wattle-stack-'))
+  // PostgreSQL's account must be able to enter it; otherwise the data would lie elsewhere.
+  chmodSync(home, 0o711)
   for (;;) {
     // Below the range of outgoing connections, so that nothing takes a port while its server is away.
     const base = randomInt(1_100, 2_500) * 10

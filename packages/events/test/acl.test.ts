@@ -67,20 +67,16 @@ describe('E1, E2, R4: rights', () => {
     // Trimming has the rights it needs too.
     await soon(async () => expect(await admin.xlen(paymentStream)).toBeLessThan(150))
 
-    const denied = /NOPERM/
-    await expect(subscriber.client.xadd(paymentStream, '*', 'id', 'forged')).rejects.toThrow(denied)
-    await expect(subscriber.client.del(paymentStream)).rejects.toThrow(denied)
-    await expect(
-      subscriber.client.call('XGROUP', 'DESTROY', paymentStream, 'billing'),
-    ).rejects.toThrow(denied)
-    await expect(
-      publisher.client.xadd(`${environment}:events:billing`, '*', 'a', 'b'),
-    ).rejects.toThrow(denied)
+    expect(await publisher.client.wait(0, 1)).toBe(0)
+    await Promise.all([relay.stop(), consumer.stop()])
+    expect(await admin.call('ACL', 'LOG')).toEqual([])
 
-    const denials = (await admin.call('ACL', 'LOG')) as unknown[][]
-    const refused = denials.map((entry) => entry[entry.indexOf('object') + 1])
-    expect(refused.toSorted()).toEqual(
-      ['del', 'xadd', 'xgroup|destroy', `${environment}:events:billing`].toSorted(),
-    )
+    const denied = /NOPERM/
+    const { client } = subscriber
+    await expect(client.xadd(paymentStream, '*', 'id', 'forged')).rejects.toThrow(denied)
+    await expect(client.del(paymentStream)).rejects.toThrow(denied)
+    await expect(client.xgroup('DESTROY', paymentStream, 'billing')).rejects.toThrow(denied)
+    const another = `${environment}:events:billing`
+    await expect(publisher.client.xadd(another, '*', 'a', 'b')).rejects.toThrow(denied)
   }, 60_000)
 })

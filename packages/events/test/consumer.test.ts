@@ -446,8 +446,7 @@ describe('E2: the consumer', { timeout: 60_000 }, () => {
     go.resolve()
     await stopped
     expect(await effects()).toEqual(['a:1'])
-    consumer({ claimAfterMs: 3_000 })
-    // Sooner than a claim after a minute of silence would be.
+    consumer({ claimAfterMs: 60_000 })
     await soon(async () => expect(await effects()).toEqual(['a:1', 'a:2', 'a:3']))
   })
 
