@@ -92,6 +92,7 @@ export function violations(root: string): Violation[] {
         }
         if (rest.length > 0) return 'only what a package exports from its index may be imported'
         if (isApp(second)) return 'nobody imports an app'
+        if (second === name) return isTest ? undefined : 'a package imports itself by path'
         if (second === 'testkit') return isTest ? undefined : 'the testkit is for tests'
         if (!table?.includes(second))
           return `${name} may import ${table?.join(', ') || 'no other package'}`

@@ -15,6 +15,20 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
   ? ColumnType<S, I | undefined, U>
   : ColumnType<T, T | undefined, T>;
 
+export type Json = JsonValue;
+
+export type JsonArray = JsonValue[];
+
+export type JsonObject = {
+  [x: string]: JsonValue | undefined;
+};
+
+export type JsonPrimitive = boolean | number | string | null;
+
+export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
+
+export type ReservationState = "committed" | "released" | "reserved";
+
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
 export type Utility = "electricity" | "gas" | "internet" | "water";
@@ -39,8 +53,58 @@ export interface Bills {
   period_end: string;
   period_start: string;
   provider_id: string;
+  reserved_minor: Generated<number>;
   total_minor: number;
   user_id: string;
+}
+
+export interface Coupons {
+  active: Generated<boolean>;
+  code: string;
+  created_at: Generated<Timestamp>;
+  currency: Currency | null;
+  first_payment_only: Generated<boolean>;
+  folded_code: string;
+  id: Generated<number>;
+  minimum_minor: Generated<number>;
+  off_minor: number | null;
+  percent_bp: number | null;
+  provider_ids: string[] | null;
+  use_limit: number | null;
+  user_limit: number | null;
+  uses: Generated<number>;
+  valid_from: Timestamp | null;
+  valid_until: Timestamp | null;
+}
+
+export interface CouponUsers {
+  coupon_id: number;
+  user_id: string;
+  uses: number;
+}
+
+export interface DeadLetters {
+  attempts: number;
+  cause: string;
+  died_at: Generated<Timestamp>;
+  entry: Json;
+  error: string;
+  event_id: string | null;
+  id: Generated<number>;
+  stream: string;
+  stream_id: string;
+  subject: string | null;
+  type: string | null;
+  version: number | null;
+}
+
+export interface Inbox {
+  event_id: string | null;
+  handled_at: Timestamp | null;
+  parked_from: number | null;
+  stream: string;
+  subject: string;
+  version: number;
 }
 
 export interface Providers {
@@ -49,6 +113,22 @@ export interface Providers {
   name: string;
   region: string;
   utility: Utility;
+}
+
+export interface Reservations {
+  amount_minor: number | null;
+  bill_id: string | null;
+  coupon_code: string | null;
+  coupon_id: number | null;
+  created_at: Generated<Timestamp>;
+  currency: Currency | null;
+  discount_minor: number | null;
+  ended_at: Timestamp | null;
+  first_payment: Generated<boolean>;
+  payment_id: string;
+  refunded_minor: Generated<number>;
+  state: ReservationState;
+  user_id: string | null;
 }
 
 export interface UtilityAccounts {
@@ -62,6 +142,11 @@ export interface UtilityAccounts {
 export interface DB {
   bill_lines: BillLines;
   bills: Bills;
+  coupon_users: CouponUsers;
+  coupons: Coupons;
+  dead_letters: DeadLetters;
+  inbox: Inbox;
   providers: Providers;
+  reservations: Reservations;
   utility_accounts: UtilityAccounts;
 }

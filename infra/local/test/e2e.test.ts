@@ -23,7 +23,10 @@ async function signUp(email: string, name = 'Ada Obi') {
   const { accessToken } = await ok<{ accessToken: string }>(
     await post(`${api}/auth/login`, { email, password }),
   )
-  const call = (path: string, init: RequestInit = {}) =>
+  const call = (
+    path: string,
+    init: { method?: string; body?: string; headers?: Record<string, string> } = {},
+  ) =>
     fetch(`${api}${path}`, {
       ...init,
       headers: { authorization: `Bearer ${accessToken}`, ...init.headers },

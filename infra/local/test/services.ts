@@ -68,10 +68,11 @@ export async function startServices({ redisUrlFor }: { redisUrlFor: (service: st
 
   async function stop(): Promise<void> {
     await Promise.all(
-      processes.map((child) => {
+      processes.map(async (child) => {
+        if (child.exitCode !== null || child.signalCode !== null) return
         const exited = new Promise((done) => child.once('exit', done))
         child.kill('SIGKILL')
-        return child.exitCode === null && child.signalCode === null ? exited : undefined
+        await exited
       }),
     )
     await Promise.all(databases.map((database) => database.drop()))

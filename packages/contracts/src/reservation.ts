@@ -28,6 +28,7 @@ export const reservationRoutes = {
     summary:
       'Hold an amount of a bill, and a coupon, for a payment; the same payment gets the same answer',
     auth: 'service',
+    callers: ['payment'],
     body: Type.Object(
       {
         paymentId: idSchema('pay'),

@@ -21,6 +21,8 @@ export type RouteContract = {
   readonly path: `/${string}`
   readonly summary: string
   readonly auth: RouteAuth
+  /** Where `auth` is `service`: the services that may call it; where it is not said, all that the service knows. */
+  readonly callers?: readonly string[]
   readonly params?: TObject
   readonly query?: TObject
   readonly body?: TSchema

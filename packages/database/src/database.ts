@@ -1,5 +1,5 @@
 import { CompiledQuery, Kysely, PostgresDialect, type Transaction } from 'kysely'
-import { Pool } from 'pg'
+import { Client, Pool, type ClientConfig } from 'pg'
 import { boundedPool } from './bounded-pool.ts'
 import { unavailable } from './errors.ts'
 import { typeParsers } from './parsers.ts'
@@ -18,8 +18,10 @@ export type DatabaseOptions = {
   name: string
   /** Connections at most; copies of the service × this must stay below the server's limit. Default 10. */
   poolSize?: number
-  /** Longest time to get a connection, new or from the pool. Default 1,500. */
+  /** Longest time to make a connection. Default 1,500. */
   connectionTimeoutMs?: number
+  /** Longest wait for a connection while all are in use. Default 4,000, a little less than a request's five seconds. */
+  poolWaitMs?: number
   /** Longest time a statement may run. Default 2,500: with the time to connect, less than a request's five seconds. */
   statementTimeoutMs?: number
   /** Longest wait for a lock. Default 1,500. */
@@ -64,7 +66,9 @@ export function openDatabase<DB>(options: DatabaseOptions): Database<DB> {
     connectionString: options.url,
     application_name: name,
     max: poolSize,
-    connectionTimeoutMillis: options.connectionTimeoutMs ?? 1_500,
+    Client: clientThatConnectsWithin(options.connectionTimeoutMs ?? 1_500),
+    // To pg's pool this is the wait for a free connection as well as the time to connect, which is shorter.
+    connectionTimeoutMillis: options.poolWaitMs ?? 4_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     statement_timeout: statementTimeoutMs,
@@ -120,5 +124,13 @@ export function openDatabase<DB>(options: DatabaseOptions): Database<DB> {
       limit: poolSize,
     }),
     close: () => (closing ??= pool.end()),
+  }
+}
+
+function clientThatConnectsWithin(connectionTimeoutMillis: number) {
+  return class extends Client {
+    constructor(config?: ClientConfig) {
+      super({ ...config, connectionTimeoutMillis })
+    }
   }
 }

@@ -16,7 +16,7 @@ describe('time bounds', () => {
       url: test.url,
       name: 'bounds-test',
       poolSize: 2,
-      connectionTimeoutMs: 300,
+      poolWaitMs: 300,
       statementTimeoutMs: 1_000,
       lockTimeoutMs: 200,
     })

@@ -29,7 +29,7 @@ export function turnOf(
 ): Settlement['outcome'] {
   if (version <= last) return 'repeated'
   if (parkedFrom !== null && version >= parkedFrom) return 'behind'
-  return 'handled'
+  return version === last + 1 ? 'handled' : 'early'
 }
 
 /**

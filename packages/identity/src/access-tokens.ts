@@ -1,3 +1,4 @@
+import { personOf, type Principal } from './claims.ts'
 import type { KeySource } from './key-source.ts'
 import type { SigningKeys } from './keys.ts'
 import { createSigner, type SignedToken, type TokenSubject } from './signer.ts'
@@ -15,6 +16,8 @@ export function accessTokens(options: { keys: SigningKeys; now?: () => number })
 }
 
 /** Verifies access tokens; for the gateway. */
-export function accessTokenVerifier(options: { keys: KeySource; now?: () => number }): Verifier {
-  return createVerifier({ ...options, kind: accessTokenKind, audience: accessTokenKind.audience })
+export function accessTokenVerifier(options: { keys: KeySource; now?: () => number }): Verifier<Principal> {
+  const { keys, ...rest } = options
+  const accepts = [{ keys, kind: accessTokenKind, principalOf: personOf }] as const
+  return createVerifier({ ...rest, accepts, audience: accessTokenKind.audience })
 }

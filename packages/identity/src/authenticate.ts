@@ -1,15 +1,15 @@
-import { refused, type Principal } from './claims.ts'
+import { refused } from './claims.ts'
 import type { Verifier } from './verifier.ts'
 
 /** Tells who makes a request, or throws AppError('UNAUTHENTICATED'). */
-export type Authenticate = (request: {
+export type Authenticate<P> = (request: {
   readonly headers: { readonly authorization?: string | undefined }
-}) => Promise<Principal>
+}) => Promise<P>
 
 const bearer = /^Bearer +([A-Za-z0-9._-]+) *$/i
 
 /** Reads `Authorization: Bearer <token>` and verifies it. */
-export function bearerAuthentication(verifier: Verifier): Authenticate {
+export function bearerAuthentication<P>(verifier: Verifier<P>): Authenticate<P> {
   return async ({ headers }) => {
     const { authorization } = headers
     if (authorization === undefined) {

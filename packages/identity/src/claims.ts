@@ -1,7 +1,7 @@
 import { AppError, type Id } from '@wattle/contracts'
 import type { TokenKind } from './token-kind.ts'
 
-/** Who makes a request, as its verified token says. */
+/** The person who makes a request, as a verified token says. */
 export type Principal = {
   readonly userId: Id<'usr'>
   readonly roles: readonly string[]
@@ -9,7 +9,11 @@ export type Principal = {
   readonly tokenId: string
 }
 
-export type Claims = Principal & { readonly expiresAtMs: number }
+/** The service that makes a request, as a verified token says. */
+export type ServicePrincipal = {
+  readonly service: string
+  readonly roles: readonly string[]
+}
 
 export type ClaimRules = {
   readonly kind: TokenKind
@@ -28,14 +32,15 @@ export function refused(reason: unknown, publicMessage = 'The access token is no
 }
 
 /**
- * Checks the claims of a token whose signature holds: each present, of its exact type, for this audience alone, and
- * within its time. `crit`, `alg` and `typ` are headers and have been judged before.
+ * Checks the claims that every kind of token has, of a token whose signature holds: each present, of its exact type, for
+ * this audience alone, and within its time. Returns the end of that. `crit`, `alg` and `typ` are headers and have been
+ * judged before.
  */
 export function readClaims(
   claims: Record<string, unknown>,
   rules: ClaimRules,
   nowMs: number,
-): Claims {
+): number {
   const { kind, audience, clockToleranceMs } = rules
   if (claims['iss'] !== kind.issuer) throw refused('another issuer')
   // A list of audiences is refused too: our issuers name exactly one.
@@ -53,17 +58,35 @@ export function readClaims(
     throw refused('expired', 'The access token has expired; log in again.')
   }
 
-  const { sub, jti, roles } = claims
+  const { jti } = claims
+  if (typeof jti !== 'string' || !tokenIdForm.test(jti)) throw refused('jti is missing or malformed')
+  return expMs
+}
+
+/** The person that a token speaks for. */
+export function personOf(
+  claims: Record<string, unknown>,
+  { tokenIdClaim }: TokenKind,
+): Principal {
+  const { sub, roles } = claims
   if (typeof sub !== 'string' || !isUserId(sub)) throw refused('sub is missing or malformed')
-  if (typeof jti !== 'string' || !tokenIdForm.test(jti))
-    throw refused('jti is missing or malformed')
-  const tokenId = claims[kind.tokenIdClaim]
+  const tokenId = claims[tokenIdClaim]
   if (typeof tokenId !== 'string' || !tokenIdForm.test(tokenId)) {
-    throw refused(`${kind.tokenIdClaim} is missing or malformed`)
+    throw refused(`${tokenIdClaim} is missing or malformed`)
   }
   if (!isRoleList(roles)) throw refused('roles are missing or malformed')
-  return { userId: sub, roles: Object.freeze(roles), tokenId, expiresAtMs: expMs }
+  return { userId: sub, roles: Object.freeze(roles), tokenId }
 }
+
+/** Reads the tokens of one service, which speak for that service alone. */
+export function serviceOf(service: string) {
+  return ({ sub }: Record<string, unknown>): ServicePrincipal => {
+    if (sub !== service) throw refused('sub is missing, or another service')
+    return { service, roles: noRoles }
+  }
+}
+
+const noRoles: readonly string[] = Object.freeze([])
 
 function instantMs(value: unknown, name: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value <= 0) {

@@ -1,10 +1,10 @@
-import type { Principal } from './claims.ts'
+import { personOf, serviceOf, type Principal, type ServicePrincipal } from './claims.ts'
 import type { KeySource } from './key-source.ts'
 import type { SigningKeys } from './keys.ts'
 import { recentMap } from './recent-map.ts'
 import { createSigner } from './signer.ts'
-import { internalTokenKind } from './token-kind.ts'
-import { createVerifier, type Verifier } from './verifier.ts'
+import { internalTokenKind, serviceTokenKind } from './token-kind.ts'
+import { createVerifier, type Accepted, type Verifier } from './verifier.ts'
 
 export type InternalTokensOptions = {
   readonly keys: SigningKeys
@@ -46,12 +46,41 @@ function speaksFor(held: { principal: Principal }, principal: Principal): boolea
   )
 }
 
-/** Verifies the gateway's tokens for one service; for that service. */
+/**
+ * Verifies the gateway's tokens for one service, and the tokens of those services that may call it: each by that
+ * service's own keys.
+ */
 export function internalTokenVerifier(options: {
+  /** The gateway's keys. */
   keys: KeySource
   service: string
   now?: () => number
-}): Verifier {
-  const { keys, service, now = Date.now } = options
-  return createVerifier({ keys, now, kind: internalTokenKind, audience: service })
+}): Verifier<Principal>
+export function internalTokenVerifier(options: {
+  keys: KeySource
+  service: string
+  /** The keys of each service that may call this one, by its name. */
+  callers: Readonly<Record<string, KeySource>>
+  now?: () => number
+}): Verifier<Principal | ServicePrincipal>
+export function internalTokenVerifier(options: {
+  keys: KeySource
+  service: string
+  callers?: Readonly<Record<string, KeySource>>
+  now?: () => number
+}): Verifier<Principal | ServicePrincipal> {
+  const { keys, service, callers = {}, now = Date.now } = options
+  const people = { keys, kind: internalTokenKind, principalOf: personOf }
+  const services = Object.entries(callers).map(
+    ([caller, callerKeys]): Accepted<ServicePrincipal> => ({
+      keys: callerKeys,
+      kind: serviceTokenKind(caller),
+      principalOf: serviceOf(caller),
+    }),
+  )
+  return createVerifier<Principal | ServicePrincipal>({
+    accepts: [people, ...services],
+    audience: service,
+    now,
+  })
 }

@@ -1,14 +1,18 @@
 import { newId, type Id } from '@wattle/contracts'
 import { createSigner as createJwtSigner } from 'fast-jwt'
 import type { SigningKeys } from './keys.ts'
+import { pinnedSign } from './pinned.ts'
 import type { TokenKind } from './token-kind.ts'
 
-export type TokenSubject = {
-  readonly userId: Id<'usr'>
-  readonly roles: readonly string[]
-  /** For a token that stands for an access token: the id of that one. */
-  readonly tokenId?: string
-}
+/** Whom a token speaks for: a person, or a service. */
+export type TokenSubject =
+  | {
+      readonly userId: Id<'usr'>
+      readonly roles: readonly string[]
+      /** For a token that stands for an access token: the id of that one. */
+      readonly tokenId?: string
+    }
+  | { readonly service: string }
 
 export type SignedToken = {
   readonly token: string
@@ -19,31 +23,27 @@ export type SignedToken = {
 export type SignerOptions = {
   readonly keys: SigningKeys
   readonly kind: TokenKind
+  /** Signs a payload by an instance of @fastify/jwt; fast-jwt itself where it is not given. */
+  readonly sign?: (payload: object) => string
   readonly now?: () => number
 }
 
 /** Signs tokens of one kind (EdDSA, about 35 µs each). The `kid` header names the key. */
-export function createSigner({ keys, kind, now = Date.now }: SignerOptions) {
-  const sign = createJwtSigner({
-    key: keys.privatePem,
-    algorithm: 'EdDSA',
-    kid: keys.keyId,
-    header: { alg: 'EdDSA', typ: kind.typ },
-  })
+export function createSigner(options: SignerOptions) {
+  const { keys, kind, now = Date.now } = options
+  const sign =
+    options.sign ?? createJwtSigner({ key: keys.privatePem, ...pinnedSign(kind, keys) })
   return (subject: TokenSubject, audience: string): SignedToken => {
     const jti = newId('tok')
     const iat = Math.floor(now() / 1000)
     const exp = iat + kind.lifetimeMs / 1000
-    const token = sign({
-      iss: kind.issuer,
-      aud: audience,
-      sub: subject.userId,
-      jti,
-      iat,
-      exp,
-      roles: subject.roles,
-      ...(kind.tokenIdClaim === 'jti' ? {} : { [kind.tokenIdClaim]: subject.tokenId }),
-    })
+    const token = sign({ iss: kind.issuer, aud: audience, jti, iat, exp, ...claimsOf(subject, kind) })
     return { token, tokenId: jti, expiresAtMs: exp * 1000 }
   }
+}
+
+function claimsOf(subject: TokenSubject, { tokenIdClaim }: TokenKind) {
+  if ('service' in subject) return { sub: subject.service }
+  const { userId, roles, tokenId } = subject
+  return { sub: userId, roles, ...(tokenIdClaim === 'jti' ? {} : { [tokenIdClaim]: tokenId }) }
 }

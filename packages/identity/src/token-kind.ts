@@ -25,3 +25,13 @@ export const internalTokenKind = {
   lifetimeMs: 30_000,
   tokenIdClaim: 'tid',
 } as const satisfies TokenKind
+
+/** Made by a service for another, whose name is the audience; the subject is the service that calls. */
+export function serviceTokenKind(service: string): TokenKind {
+  return {
+    typ: 'wattle-service+jwt',
+    issuer: `wattle-${service}`,
+    lifetimeMs: 30_000,
+    tokenIdClaim: 'jti',
+  }
+}

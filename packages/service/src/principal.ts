@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { AppError, type Id, type RouteAuth } from '@wattle/contracts'
+import { AppError, type Id, type RouteAuth, type RouteContract } from '@wattle/contracts'
 
 /** Who makes a request: a person has a `userId`, another service a `service` name. */
 export type Principal = {
@@ -23,13 +23,19 @@ export type PrincipalOf<A extends RouteAuth> = A extends 'public'
     ? ServicePrincipal
     : UserPrincipal
 
-/** The hook that lets only those in whom `auth` allows. It runs before the body is read. */
-export function guard(auth: RouteAuth, authenticate: Authenticate) {
+/** The hook that lets only those in whom the contract allows. It runs before the body is read. */
+export function guard(
+  { auth, callers }: Pick<RouteContract, 'auth' | 'callers'>,
+  authenticate: Authenticate,
+) {
   return async (request: FastifyRequest, _reply: FastifyReply): Promise<void> => {
     const principal = await authenticate(request)
     request.principal = principal
     if (auth === 'service' && principal.service === undefined) {
       throw new AppError('FORBIDDEN', 'Only other services may call this.')
+    }
+    if (auth === 'service' && callers?.includes(principal.service ?? '') === false) {
+      throw new AppError('FORBIDDEN', 'Your service may not call this.')
     }
     if (auth !== 'service' && principal.userId === undefined) {
       throw new AppError('FORBIDDEN', 'Only a signed-in person may call this.')

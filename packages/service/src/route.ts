@@ -57,7 +57,7 @@ export function addRoute<const R extends RouteContract>(
   const guards =
     contract.auth === 'public' || authenticate === undefined
       ? []
-      : [guard(contract.auth, authenticate)]
+      : [guard(contract, authenticate)]
   const [status = 200] = Object.keys(contract.replies).map(Number)
 
   app.route({

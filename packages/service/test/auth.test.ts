@@ -4,13 +4,14 @@ import { defineRoute, type RouteAuth } from '@wattle/contracts'
 import { addRoute } from '@wattle/service'
 import { ask, startApp, type TestApp } from './support.ts'
 
-const route = <A extends RouteAuth>(auth: A) =>
+const route = <A extends RouteAuth>(auth: A, callers?: readonly string[]) =>
   defineRoute({
     name: `for-${auth}`,
     method: 'POST',
-    path: `/for-${auth}`,
+    path: `/for-${auth}${callers?.map((name) => `-${name}`).join('') ?? ''}`,
     summary: 'x',
     auth,
+    ...(callers === undefined ? {} : { callers }),
     body: Type.Object({ a: Type.Optional(Type.Integer()) }, { additionalProperties: false }),
     replies: { 200: Type.Object({ who: Type.String() }) },
   })
@@ -22,11 +23,14 @@ beforeAll(async () => {
     addRoute(app, route('user'), ({ user }) => ({ who: user.userId }))
     addRoute(app, route('operator'), ({ user }) => ({ who: user.roles.join() }))
     addRoute(app, route('service'), ({ user }) => ({ who: user.service }))
+    addRoute(app, route('service', ['billing']), ({ user }) => ({ who: user.service }))
+    addRoute(app, route('service', ['payment']), ({ user }) => ({ who: user.service }))
+    addRoute(app, route('service', ['payment', 'billing']), ({ user }) => ({ who: user.service }))
   })
 })
 afterAll(() => service.app.close())
 
-async function call(auth: RouteAuth, token?: string) {
+async function call(auth: string, token?: string) {
   const answer = await ask(`${service.url}/for-${auth}`, {
     method: 'POST',
     body: '{"a":1}',
@@ -58,6 +62,11 @@ describe('a route', () => {
     ['service', 'usr_1', 'FORBIDDEN'],
     ['service', 'operator', 'FORBIDDEN'],
     ['service', 'service', 'billing'],
+    ['service-billing', 'service', 'billing'],
+    ['service-payment-billing', 'service', 'billing'],
+    ['service-payment', 'service', 'FORBIDDEN'],
+    ['service-billing', 'operator', 'FORBIDDEN'],
+    ['service-billing', undefined, 'UNAUTHENTICATED'],
   ] as const)('for %s, asked with the token %s, answers %s', async (auth, token, outcome) => {
     expect((await call(auth, token)).outcome).toBe(outcome)
   })
