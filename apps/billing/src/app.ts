@@ -1,5 +1,6 @@
 import type { Cache } from '@wattle/cache'
 import type { Database } from '@wattle/database'
+import { consume, type ConsumeOptions, type Consumer } from '@wattle/events'
 import type { RedisConnection } from '@wattle/redis'
 import { createService, type ServiceOptions } from '@wattle/service'
 import type { FastifyInstance } from 'fastify'
@@ -9,6 +10,9 @@ import type { Biller } from './biller.ts'
 import { addBillRoutes } from './bills.ts'
 import { billsStore } from './bills-store.ts'
 import { billingCache } from './cache.ts'
+import { addCouponRoutes } from './coupons/coupons.ts'
+import { paymentEvents } from './reservations/payment-events.ts'
+import { addReservationRoutes } from './reservations/reservations.ts'
 import type { DB } from './schema.ts'
 
 export type BillingDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry' | 'authenticate'> & {
@@ -16,12 +20,14 @@ export type BillingDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry' | '
   readonly redis: Pick<RedisConnection, 'ping'>
   readonly cache: Cache
   readonly biller: Biller
+  /** Where the events of payments come from, while the app runs; without it none come. */
+  readonly events?: Pick<ConsumeOptions<DB>, 'redis' | 'concurrency' | 'blockMs' | 'claimAfterMs'>
   readonly now?: () => number
 }
 
 /** The billing service, ready to listen or to be injected into. */
 export async function buildBilling(deps: BillingDeps): Promise<FastifyInstance> {
-  const { database, redis, biller, now = Date.now, ...kit } = deps
+  const { database, redis, biller, events, now = Date.now, ...kit } = deps
   const bills = billsStore(database)
   const accounts = accountsStore(database)
   const cache = billingCache({ cache: deps.cache, store: bills })
@@ -38,5 +44,25 @@ export async function buildBilling(deps: BillingDeps): Promise<FastifyInstance> 
   })
   addBillRoutes(app, { cache, now })
   addAccountRoutes(app, { accounts, bills, biller, cache, now })
+  addReservationRoutes(app, { database, now })
+  addCouponRoutes(app, { database, now })
+
+  if (events) {
+    let consumer: Consumer | undefined
+    app.addHook('onReady', async () => {
+      consumer = consume<DB>({
+        ...events,
+        database,
+        environment: kit.config.WATTLE_ENV,
+        group: 'billing',
+        streams: ['payment'],
+        handlers: paymentEvents,
+        afterCommit: cache.afterEvent,
+        log: app.log,
+        ...(kit.registry ? { registry: kit.registry } : {}),
+      })
+    })
+    app.addHook('onClose', () => consumer?.stop())
+  }
   return app
 }

@@ -1,5 +1,5 @@
 import { tag, type Cache } from '@wattle/cache'
-import type { BillSummary, Utility } from '@wattle/contracts'
+import type { BillSummary, Utility, WattleEvent } from '@wattle/contracts'
 import type { BillFilters, BillsStore } from './bills-store.ts'
 import type { Day } from './calendar.ts'
 import type { Position } from './cursor.ts'
@@ -42,9 +42,19 @@ export function billingCache({ cache, store }: { cache: Cache; store: BillsStore
         store.billsOf(userId, { today, ...page, limit: page.limit + 1 }),
     },
   })
+  /** Every list and bill of a person. */
+  const changed = (userId: string) => cache.invalidate([tag(billsOf(userId))])
+  const paidChanged = ({ payload }: WattleEvent) => changed(payload.userId)
   return {
     ...plan,
-    /** After an account was linked: every list and bill of that person. */
-    accountLinked: (userId: string) => cache.invalidate([tag(billsOf(userId))]),
+    accountLinked: changed,
+    /**
+     * By event, after the commit of what it does here. A payment that is held, fails or is canceled changes nothing that
+     * is cached: what is held of a bill is not shown.
+     */
+    afterEvent: {
+      'payment.succeeded': paidChanged,
+      'payment.refunded': paidChanged,
+    },
   }
 }

@@ -9,6 +9,8 @@ import { importBills } from './accounts-store.ts'
 import { billsStore } from './bills-store.ts'
 import { dayAt, type Day } from './calendar.ts'
 import { databaseUrl } from './config.ts'
+import { addCoupons } from './coupons/coupon-store.ts'
+import { demoCoupons } from './coupons/demo-coupons.ts'
 import { sandboxBills } from './sandbox-biller.ts'
 import type { DB } from './schema.ts'
 
@@ -99,6 +101,7 @@ async function main(): Promise<void> {
   try {
     const ids = wanted.map(({ id }) => id)
     const added = await seedBills(database, ids, dayAt(Date.now()))
+    await addCoupons(database.kysely, demoCoupons)
     console.log(`billing: ${added} bills added for ${ids.length} people`)
   } finally {
     await database.close()

@@ -1,6 +1,6 @@
 import cors from '@fastify/cors'
 import {
-  accessTokenVerifier,
+  accessTokens,
   bearerAuthentication,
   internalTokens,
   publishJwks,
@@ -50,12 +50,13 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     name: 'gateway',
     version: '0.1.0',
     description: 'The one way in: every public route of every service',
-    authenticate: bearerAuthentication(accessTokenVerifier({ keys: accessKeys, now })),
+    authenticate: (request) => bearerAuthentication(request.server.accessTokens)(request),
     // Said, but no reason to be unready: one service that is away must not take the others along.
     checks: Object.fromEntries(
       upstreams.map(({ name, upstream }) => [name, { required: false, check: upstream.check }]),
     ),
   })
+  await app.register(accessTokens, { keys: accessKeys, now })
   if (corsOrigins.length > 0) await allowBrowsers(app, corsOrigins)
   for (const { name, routes, upstream } of upstreams) {
     await exposeRoutes(app, name, routes, upstream)

@@ -14,7 +14,8 @@ import {
 } from 'node:net'
 import { defineRoute, idSchema } from '@wattle/contracts'
 import {
-  accessTokens,
+  accessTokenKind,
+  createSigner,
   generateSigningKey,
   internalTokenVerifier,
   localKeys,
@@ -149,9 +150,14 @@ export async function startFixture(
   })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
 
-  const tokens = accessTokens({ keys: userKeys, ...(deps.now ? { now: deps.now } : {}) })
-  const authorization = (roles: readonly string[] = []) =>
-    `Bearer ${tokens.issue({ userId, roles }).token}`
+  const authorization = (roles: readonly string[] = [], keys = userKeys) => {
+    const sign = createSigner({
+      keys,
+      kind: accessTokenKind,
+      ...(deps.now ? { now: deps.now } : {}),
+    })
+    return `Bearer ${sign({ userId, roles }, accessTokenKind.audience).token}`
+  }
 
   /** Ends what was accepted and accepts nothing more. */
   async function stopUpstream(): Promise<void> {

@@ -1,5 +1,4 @@
 import {
-  accessTokens,
   createSigner,
   generateSigningKey,
   internalTokens,
@@ -41,14 +40,12 @@ describe('T1 the gateway refuses, without asking the service,', () => {
   })
 
   test('a token of a foreign key', async () => {
-    const foreign = accessTokens({ keys: readSigningKeys(generateSigningKey()) })
-    await expectRefused(`Bearer ${foreign.issue({ userId, roles: [] }).token}`)
+    await expectRefused(gateway.authorization([], readSigningKeys(generateSigningKey())))
     expect(gateway.seen).toEqual([])
   })
 
   test('a token of a key of its own, which is for services', async () => {
-    const own = accessTokens({ keys: gateway.signingKeys })
-    await expectRefused(`Bearer ${own.issue({ userId, roles: [] }).token}`)
+    await expectRefused(gateway.authorization([], gateway.signingKeys))
     expect(gateway.seen).toEqual([])
   })
 
@@ -127,12 +124,10 @@ describe('T1 while the user service is away', () => {
     const accessKeys = remoteKeys({ url: address })
     const gateway = await startFixture({ accessKeys })
     try {
-      const { token } = accessTokens({ keys: publisher.signingKeys }).issue({ userId, roles: [] })
-      const headers = { authorization: `Bearer ${token}` }
+      const headers = { authorization: gateway.authorization([], publisher.signingKeys) }
       expect((await gateway.call(`/api/things/${thingId}`, { headers })).status).toBe(200)
       await publisher.stop()
-      const second = accessTokens({ keys: publisher.signingKeys }).issue({ userId, roles: [] })
-      const again = { authorization: `Bearer ${second.token}` }
+      const again = { authorization: gateway.authorization([], publisher.signingKeys) }
       expect((await gateway.call(`/api/things/${thingId}`, { headers: again })).status).toBe(200)
     } finally {
       await gateway.stop()

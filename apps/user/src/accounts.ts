@@ -1,6 +1,6 @@
 import { newId, AppError, userRoutes } from '@wattle/contracts'
 import type { Database } from '@wattle/database'
-import type { accessTokens } from '@wattle/identity'
+import type { AccessTokens } from '@wattle/identity'
 import { addRoute } from '@wattle/service'
 import type { FastifyInstance } from 'fastify'
 import { createAccount, emailTaken, findAccount, replacePasswordHash } from './accounts-store.ts'
@@ -11,7 +11,7 @@ import type { DB } from './schema.ts'
 export type AccountsDeps = {
   readonly database: Database<DB>
   readonly passwords: Passwords
-  readonly tokens: ReturnType<typeof accessTokens>
+  readonly tokens: Pick<AccessTokens, 'issue' | 'lifetimeSeconds'>
 }
 
 /** Opening an account and logging in. */

@@ -24,7 +24,6 @@ export type UserDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry' | 'aut
 export async function buildUser(deps: UserDeps): Promise<FastifyInstance> {
   const { database, redis, passwords, signingKeys, ...kit } = deps
   const cache = userCache({ cache: deps.cache, database })
-  const tokens = accessTokens({ keys: signingKeys })
 
   const app = await createService({
     ...kit,
@@ -36,7 +35,8 @@ export async function buildUser(deps: UserDeps): Promise<FastifyInstance> {
       redis: { required: false, check: () => redis.ping(500) },
     },
   })
-  addAccountRoutes(app, { database, passwords, tokens })
+  await app.register(accessTokens, { signingKeys })
+  addAccountRoutes(app, { database, passwords, tokens: app.accessTokens })
   addProfileRoutes(app, { database, cache })
   addPreferencesRoutes(app, { database, cache })
   publishJwks(app, signingKeys.jwks)

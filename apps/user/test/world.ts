@@ -3,7 +3,6 @@ import { createCache } from '@wattle/cache'
 import type { Id, Profile } from '@wattle/contracts'
 import { migrate, openDatabase } from '@wattle/database'
 import {
-  accessTokenVerifier,
   bearerAuthentication,
   generateSigningKey,
   internalTokens,
@@ -98,7 +97,7 @@ export async function startUser(options: { cost?: PasswordCost; maxWaiting?: num
     deps,
     login,
     logLines,
-    people: accessTokenVerifier({ keys: localKeys(signingKeys.jwks) }),
+    people: app.accessTokens,
     postgres,
     redisServer,
     register,

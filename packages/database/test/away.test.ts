@@ -9,7 +9,6 @@ import {
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openDatabase, type Database } from '../src/index.ts'
-import { startTcpBridge } from './tcp-bridge.ts'
 
 /** Runs to its end and says how it failed and how long it took. */
 async function failure(work: Promise<unknown>): Promise<{ error: unknown; tookMs: number }> {
@@ -26,7 +25,6 @@ const code = (error: unknown) => (error instanceof AppError ? error.code : error
 
 describe('when the database is away', () => {
   let test: TestDatabase
-  let bridge: Awaited<ReturnType<typeof startTcpBridge>>
   let proxy: TestProxy
   let url: string
   let database: Database<Record<string, never>>
@@ -37,13 +35,11 @@ describe('when the database is away', () => {
   beforeAll(async () => {
     test = await startDatabase()
     const { username, password, hostname, pathname } = new URL(test.url)
-    bridge = await startTcpBridge(`${decodeURIComponent(hostname)}/.s.PGSQL.5432`)
-    proxy = await startProxy(bridge)
+    proxy = await startProxy({ path: `${decodeURIComponent(hostname)}/.s.PGSQL.5432` })
     url = `postgresql://${username}:${password}@${proxy.host}:${proxy.port}${pathname}`
   })
   afterAll(async () => {
     await proxy.stop()
-    await bridge.stop()
     await test.drop()
   })
 

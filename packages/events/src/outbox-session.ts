@@ -102,7 +102,7 @@ function outboxSession(connection: Kysely<unknown>) {
         select id as "rowId", event_id as id, type, subject, version, occurred_at as "occurredAt",
           correlation_id as "correlationId", causation_id as "causationId",
           payload::text as "payloadJson"
-        from outbox where sent_at is null and outbox.xmin::text::bigint < pg_snapshot_xmin(pg_current_snapshot())::text::bigint order by outbox.id limit ${limit}`.execute(connection)
+        from outbox where sent_at is null order by outbox.id limit ${limit}`.execute(connection)
       return rows.map((row) => ({ ...row, occurredAt: row.occurredAt.toISOString() }))
     },
 

@@ -1,23 +1,76 @@
+import jwt from '@fastify/jwt'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
 import { personOf, type Principal } from './claims.ts'
-import type { KeySource } from './key-source.ts'
+import { localKeys, type KeySource } from './key-source.ts'
 import type { SigningKeys } from './keys.ts'
-import { createSigner, type SignedToken, type TokenSubject } from './signer.ts'
-import { accessTokenKind } from './token-kind.ts'
+import { keyFetcher, pinnedSign, pinnedVerify } from './pinned.ts'
+import { createSigner, type PersonSubject, type SignedToken } from './signer.ts'
+import { accessTokenKind as kind } from './token-kind.ts'
 import { createVerifier, type Verifier } from './verifier.ts'
 
-/** Signs access tokens, 15 minutes each; for the user service. */
-export function accessTokens(options: { keys: SigningKeys; now?: () => number }) {
-  const sign = createSigner({ ...options, kind: accessTokenKind })
-  return {
-    issue: (subject: TokenSubject): SignedToken => sign(subject, accessTokenKind.audience),
-    lifetimeSeconds: accessTokenKind.lifetimeMs / 1000,
-    jwks: options.keys.jwks,
+/** Access tokens, 15 minutes each: what `accessTokens` puts at `app.accessTokens`. */
+export type AccessTokens = Verifier<Principal> & {
+  /** Throws where the app has no signing keys. */
+  issue(subject: PersonSubject): SignedToken
+  readonly lifetimeSeconds: number
+}
+
+export type AccessTokensOptions = {
+  readonly now?: () => number
+} & (
+  | { /** For the user service, which issues them. */ readonly signingKeys: SigningKeys }
+  | { /** For the gateway, which verifies them. */ readonly keys: KeySource }
+)
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readonly accessTokens: AccessTokens
   }
 }
 
-/** Verifies access tokens; for the gateway. */
-export function accessTokenVerifier(options: { keys: KeySource; now?: () => number }): Verifier<Principal> {
-  const { keys, ...rest } = options
-  const accepts = [{ keys, kind: accessTokenKind, principalOf: personOf }] as const
-  return createVerifier({ ...rest, accepts, audience: accessTokenKind.audience })
+/**
+ * Registers @fastify/jwt for access tokens, with all pinned that it leaves open, and `app.accessTokens` over it: issues
+ * by `app.jwt.sign`; verifies by `app.jwt.verify`, behind the memory of verified tokens and before the claims are read.
+ * (`request.jwtVerify` knows nothing of these, and refuses: its key function is asked in another way.)
+ */
+export const accessTokens = fp(register, { name: '@wattle/access-tokens', fastify: '5.x' })
+
+async function register(app: FastifyInstance, options: AccessTokensOptions): Promise<void> {
+  const { now = Date.now } = options
+  const signingKeys = 'signingKeys' in options ? options.signingKeys : undefined
+  const keys = 'keys' in options ? options.keys : localKeys(options.signingKeys.jwks)
+  const { audience } = kind
+
+  await app.register(jwt, {
+    secret: {
+      public: keyFetcher(keys),
+      ...(signingKeys === undefined ? {} : { private: signingKeys.privatePem }),
+    },
+    ...(signingKeys === undefined ? {} : { sign: pinnedSign(kind, signingKeys) }),
+    verify: pinnedVerify(kind, audience),
+  })
+
+  const sign = signingKeys && createSigner({ keys: signingKeys, kind, now, sign: app.jwt.sign })
+  const { verify } = createVerifier({
+    accepts: [
+      {
+        kind,
+        keys,
+        principalOf: personOf,
+        // A promise, because its key is a function.
+        check: (token) => app.jwt.verify<Promise<Record<string, unknown>>>(token),
+      },
+    ],
+    audience,
+    now,
+  })
+  app.decorate('accessTokens', {
+    verify,
+    issue(subject) {
+      if (sign === undefined) throw new Error('access tokens are only verified here')
+      return sign(subject, audience)
+    },
+    lifetimeSeconds: kind.lifetimeMs / 1000,
+  })
 }

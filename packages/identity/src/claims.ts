@@ -59,15 +59,13 @@ export function readClaims(
   }
 
   const { jti } = claims
-  if (typeof jti !== 'string' || !tokenIdForm.test(jti)) throw refused('jti is missing or malformed')
+  if (typeof jti !== 'string' || !tokenIdForm.test(jti))
+    throw refused('jti is missing or malformed')
   return expMs
 }
 
 /** The person that a token speaks for. */
-export function personOf(
-  claims: Record<string, unknown>,
-  { tokenIdClaim }: TokenKind,
-): Principal {
+export function personOf(claims: Record<string, unknown>, { tokenIdClaim }: TokenKind): Principal {
   const { sub, roles } = claims
   if (typeof sub !== 'string' || !isUserId(sub)) throw refused('sub is missing or malformed')
   const tokenId = claims[tokenIdClaim]

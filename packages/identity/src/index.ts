@@ -15,7 +15,7 @@ export {
 export { createSigner, type SignedToken, type SignerOptions, type TokenSubject } from './signer.ts'
 export { type Verifier } from './verifier.ts'
 export { type Principal, type ServicePrincipal } from './claims.ts'
-export { accessTokens, accessTokenVerifier } from './access-tokens.ts'
+export { accessTokens, type AccessTokens, type AccessTokensOptions } from './access-tokens.ts'
 export {
   internalTokens,
   internalTokenVerifier,

@@ -4,15 +4,15 @@ import type { SigningKeys } from './keys.ts'
 import { pinnedSign } from './pinned.ts'
 import type { TokenKind } from './token-kind.ts'
 
+export type PersonSubject = {
+  readonly userId: Id<'usr'>
+  readonly roles: readonly string[]
+  /** For a token that stands for an access token: the id of that one. */
+  readonly tokenId?: string
+}
+
 /** Whom a token speaks for: a person, or a service. */
-export type TokenSubject =
-  | {
-      readonly userId: Id<'usr'>
-      readonly roles: readonly string[]
-      /** For a token that stands for an access token: the id of that one. */
-      readonly tokenId?: string
-    }
-  | { readonly service: string }
+export type TokenSubject = PersonSubject | { readonly service: string }
 
 export type SignedToken = {
   readonly token: string
@@ -31,13 +31,19 @@ export type SignerOptions = {
 /** Signs tokens of one kind (EdDSA, about 35 µs each). The `kid` header names the key. */
 export function createSigner(options: SignerOptions) {
   const { keys, kind, now = Date.now } = options
-  const sign =
-    options.sign ?? createJwtSigner({ key: keys.privatePem, ...pinnedSign(kind, keys) })
+  const sign = options.sign ?? createJwtSigner({ key: keys.privatePem, ...pinnedSign(kind, keys) })
   return (subject: TokenSubject, audience: string): SignedToken => {
     const jti = newId('tok')
     const iat = Math.floor(now() / 1000)
     const exp = iat + kind.lifetimeMs / 1000
-    const token = sign({ iss: kind.issuer, aud: audience, jti, iat, exp, ...claimsOf(subject, kind) })
+    const token = sign({
+      iss: kind.issuer,
+      aud: audience,
+      jti,
+      iat,
+      exp,
+      ...claimsOf(subject, kind),
+    })
     return { token, tokenId: jti, expiresAtMs: exp * 1000 }
   }
 }

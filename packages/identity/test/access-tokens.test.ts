@@ -1,18 +1,26 @@
 import { AppError } from '@wattle/contracts'
 import { generateKeyPairSync, sign as rawSign } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { accessTokens, accessTokenVerifier, localKeys } from '../src/index.ts'
-import { accessClaims, encode, forge, forgeHmac, someKeys, startMs, userId } from './forge.ts'
+import {
+  accessClaims,
+  accessTokensOf,
+  encode,
+  forge,
+  forgeHmac,
+  someKeys,
+  startMs,
+  userId,
+} from './forge.ts'
 
-function world() {
+async function world() {
   const keys = someKeys()
   const clock = { nowMs: startMs }
   const now = () => clock.nowMs
-  const verifier = accessTokenVerifier({ keys: localKeys(keys.jwks), now })
+  const tokens = await accessTokensOf({ signingKeys: keys, now })
   const header = { alg: 'EdDSA', typ: 'at+jwt', kid: keys.keyId }
   const forged = (payload: unknown, headerChanges: object = {}) =>
     forge({ ...header, ...headerChanges }, payload, keys.privatePem)
-  return { keys, clock, verifier, header, forged, tokens: accessTokens({ keys, now }) }
+  return { keys, clock, verifier: tokens, header, forged, tokens }
 }
 
 /** The reason for which a token is refused; fails when it is taken, or refused with anything but 401. */
@@ -28,15 +36,15 @@ async function refusal(verification: Promise<unknown>): Promise<string> {
 
 describe('T1 an access token', () => {
   test('that was issued is verified, and says who and which token', async () => {
-    const { tokens, verifier } = world()
+    const { tokens, verifier } = await world()
     const { token, tokenId } = tokens.issue({ userId, roles: ['operator'] })
     const principal = await verifier.verify(token)
     expect(principal).toEqual({ userId, roles: ['operator'], tokenId })
     expect(await verifier.verify(token)).toEqual(principal)
   })
 
-  test('carries algorithm, type and key id, and lives 15 minutes', () => {
-    const { tokens, keys } = world()
+  test('carries algorithm, type and key id, and lives 15 minutes', async () => {
+    const { tokens, keys } = await world()
     const { token, expiresAtMs } = tokens.issue({ userId, roles: [] })
     const [header, payload] = token
       .split('.')
@@ -48,7 +56,7 @@ describe('T1 an access token', () => {
   })
 
   test('handed to one caller cannot be changed for the next', async () => {
-    const { tokens, verifier } = world()
+    const { tokens, verifier } = await world()
     const { token } = tokens.issue({ userId, roles: ['operator'] })
     const first = await verifier.verify(token)
     expect(() => (first.roles as string[]).push('admin')).toThrow(TypeError)
@@ -56,7 +64,7 @@ describe('T1 an access token', () => {
   })
 
   test('is good until it ends, plus the tolerance between clocks, also when it was cached', async () => {
-    const { tokens, verifier, clock } = world()
+    const { tokens, verifier, clock } = await world()
     const { token, expiresAtMs } = tokens.issue({ userId, roles: [] })
     await verifier.verify(token)
     clock.nowMs = expiresAtMs + 4_999
@@ -70,7 +78,7 @@ describe('T1 algorithm confusion', () => {
   test.each([256, 384, 512])(
     'HS%i with any form of the public key as secret is refused',
     async (bits) => {
-      const { keys, verifier, header } = world()
+      const { keys, verifier, header } = await world()
       const [jwk] = keys.jwks.keys
       const secrets = [
         keys.publicPem,
@@ -95,7 +103,7 @@ describe('T1 algorithm confusion', () => {
   test.each(['none', 'None', 'NONE', 'nOnE', '', null, undefined, 0, ['EdDSA'], { a: 'EdDSA' }])(
     'alg %j is refused, signed or not',
     async (alg) => {
-      const { verifier, header, forged } = world()
+      const { verifier, header, forged } = await world()
       const unsigned = `${encode({ ...header, alg })}.${encode(accessClaims())}.`
       expect(await refusal(verifier.verify(unsigned))).toBe('another algorithm')
       expect(await refusal(verifier.verify(forged(accessClaims(), { alg })))).toBe(
@@ -105,13 +113,13 @@ describe('T1 algorithm confusion', () => {
   )
 
   test('EdDSA without a signature is refused', async () => {
-    const { verifier, header } = world()
+    const { verifier, header } = await world()
     const token = `${encode(header)}.${encode(accessClaims())}.`
     expect(await refusal(verifier.verify(token))).toMatch(/signature is missing/i)
   })
 
   test('another signature scheme under a key id of ours is refused', async () => {
-    const { verifier, header } = world()
+    const { verifier, header } = await world()
     const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
     for (const alg of ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519', 'ES256K', 'dir']) {
       const input = `${encode({ ...header, alg })}.${encode(accessClaims())}`
@@ -124,7 +132,7 @@ describe('T1 algorithm confusion', () => {
 
 describe('T1 a forged token', () => {
   test('by a foreign key is refused, with its own key id or ours', async () => {
-    const { verifier, header } = world()
+    const { verifier, header } = await world()
     const foreign = someKeys()
     const borrowed = forge(header, accessClaims(), foreign.privatePem)
     expect(await refusal(verifier.verify(borrowed))).toMatch(/signature/i)
@@ -133,7 +141,7 @@ describe('T1 a forged token', () => {
   })
 
   test('that brings its own key or key address is refused', async () => {
-    const { verifier, header } = world()
+    const { verifier, header } = await world()
     const foreign = someKeys()
     const extras = {
       jwk: foreign.jwks.keys[0],
@@ -166,14 +174,14 @@ describe('T1 a forged token', () => {
     'a\u0000b',
     'k'.repeat(44),
   ])('with the key id %j is refused before any look-up', async (kid) => {
-    const { verifier, forged } = world()
+    const { verifier, forged } = await world()
     expect(await refusal(verifier.verify(forged(accessClaims(), { kid })))).toBe(
       'the key id is missing or malformed',
     )
   })
 
   test('with one changed byte is refused', async () => {
-    const { verifier, tokens } = world()
+    const { verifier, tokens } = await world()
     const { token } = tokens.issue({ userId, roles: [] })
     await verifier.verify(token)
     for (const at of [5, token.indexOf('.') + 9, token.lastIndexOf('.') + 9]) {
@@ -184,7 +192,7 @@ describe('T1 a forged token', () => {
   })
 
   test('that is no token at all is refused', async () => {
-    const { verifier, keys, header } = world()
+    const { verifier, keys, header } = await world()
     const junk = ['', '.', '..', '...', 'a.b.c', 'null', '{}', '\u0000', '💥.💥.💥', ' . . ']
     const heads = ['null', '[]', '"x"', '1', '{', '{"alg":"EdDSA"']
     const odd = heads.map((head) => forge(head, accessClaims(), keys.privatePem))
@@ -197,14 +205,14 @@ describe('T1 a forged token', () => {
   })
 
   test('that is longer than any of ours is refused unread', async () => {
-    const { verifier, forged } = world()
+    const { verifier, forged } = await world()
     const long = forged(accessClaims({ padding: 'x'.repeat(5_000) }))
     expect(await refusal(verifier.verify(long))).toBe('longer than any token of ours')
     expect(await refusal(verifier.verify('a'.repeat(10_000_000)))).toMatch(/longer/)
   })
 
   test('with blanks, padding or further parts is refused', async () => {
-    const { verifier, tokens } = world()
+    const { verifier, tokens } = await world()
     const { token } = tokens.issue({ userId, roles: [] })
     for (const odd of [`${token}=`, ` ${token}`, `${token}\n`, `${token}.x`, `x.${token}`]) {
       expect(await refusal(verifier.verify(odd))).toMatch(/token/)
@@ -247,20 +255,20 @@ describe('T1 a token that our key signed but that does not fit', () => {
     ['roles that are no names', { roles: [{ operator: true }] }, /roles/],
   ]
   test.each(cases)('because of %s is refused', async (_name, changes, reason) => {
-    const { verifier, forged } = world()
+    const { verifier, forged } = await world()
     expect(await refusal(verifier.verify(forged(accessClaims(changes))))).toMatch(reason)
   })
 
   test.each([undefined, 'JWT', 'wattle-internal+jwt', 'jwt', '', 1, null])(
     'because of the type %j is refused',
     async (typ) => {
-      const { verifier, forged } = world()
+      const { verifier, forged } = await world()
       expect(await refusal(verifier.verify(forged(accessClaims(), { typ })))).toMatch(/typ/i)
     },
   )
 
   test('within the tolerance between clocks is taken', async () => {
-    const { verifier, forged } = world()
+    const { verifier, forged } = await world()
     const ahead = accessClaims({ iat: second + 4, exp: second + 904 })
     expect(await verifier.verify(forged(ahead))).toMatchObject({ userId })
   })

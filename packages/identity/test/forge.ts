@@ -1,7 +1,14 @@
 import { createHmac, createPublicKey, sign } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { generateSigningKey, readSigningKeys } from '../src/index.ts'
+import Fastify from 'fastify'
+import {
+  accessTokens,
+  generateSigningKey,
+  readSigningKeys,
+  type AccessTokens,
+  type AccessTokensOptions,
+} from '../src/index.ts'
 
 /** Half past a round second of 2026, so that rounding shows. */
 export const startMs = Date.UTC(2026, 10, 21, 9, 0, 0) + 500
@@ -14,6 +21,13 @@ export function someKeys() {
   const pem = generateSigningKey()
   const publicPem = createPublicKey(pem).export({ type: 'spki', format: 'pem' }).toString()
   return { ...readSigningKeys(pem), publicPem }
+}
+
+/** What an app with these options issues and verifies. */
+export async function accessTokensOf(options: AccessTokensOptions): Promise<AccessTokens> {
+  const app = Fastify()
+  await app.register(accessTokens, options)
+  return app.accessTokens
 }
 
 /** Claims of a good access token at `startMs`; `undefined` in `changes` leaves a claim out. */

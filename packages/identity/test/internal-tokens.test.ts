@@ -1,14 +1,12 @@
 import { AppError } from '@wattle/contracts'
 import { describe, expect, test } from 'vitest'
 import {
-  accessTokens,
-  accessTokenVerifier,
   bearerAuthentication,
   internalTokens,
   internalTokenVerifier,
   localKeys,
 } from '../src/index.ts'
-import { accessClaims, forge, someKeys, startMs, userId } from './forge.ts'
+import { accessClaims, accessTokensOf, forge, someKeys, startMs, userId } from './forge.ts'
 
 const principal = { userId, roles: ['operator'], tokenId: 'tok_access' } as const
 
@@ -61,9 +59,9 @@ describe('T1 an internal token', () => {
   })
 
   test('is not an access token, nor an access token an internal one, even under one key', async () => {
-    const { keys, source, now, gateway, billing } = world()
-    const people = accessTokenVerifier({ keys: source, now })
-    const access = accessTokens({ keys, now }).issue({ userId, roles: [] }).token
+    const { keys, now, gateway, billing } = world()
+    const people = await accessTokensOf({ signingKeys: keys, now })
+    const access = people.issue({ userId, roles: [] }).token
     await people.verify(access)
     await expect(billing.verify(access)).rejects.toSatisfy(is401)
     for (const service of ['billing', 'wattle', 'user']) {

@@ -3,14 +3,14 @@ import Fastify from 'fastify'
 import type { ServerResponse } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
-  accessTokens,
-  accessTokenVerifier,
+  accessTokenKind,
+  createSigner,
   publishJwks,
   remoteKeys,
   type Jwks,
   type RemoteKeysOptions,
 } from '../src/index.ts'
-import { someKeys, startMs, startPublisher, userId } from './forge.ts'
+import { accessTokensOf, someKeys, startMs, startPublisher, userId } from './forge.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -29,9 +29,10 @@ async function world(options: Partial<RemoteKeysOptions> = {}) {
   const now = () => clock.nowMs
   const source = remoteKeys({ url: publisher.url, now, ...options })
   cleanups.push(() => source.close())
-  const verifier = accessTokenVerifier({ keys: source, now })
+  const verifier = await accessTokensOf({ keys: source, now })
   const issue = (signing = keys) =>
-    accessTokens({ keys: signing, now }).issue({ userId, roles: [] }).token
+    createSigner({ keys: signing, kind: accessTokenKind, now })({ userId, roles: [] }, 'wattle')
+      .token
   return { keys, published, publisher, good, clock, source, verifier, issue }
 }
 
@@ -52,8 +53,9 @@ describe('T1 keys from a JWKS address', () => {
     const address = await app.listen({ port: 0, host: '127.0.0.1' })
     const source = remoteKeys({ url: `${address}/.well-known/jwks.json` })
     cleanups.push(() => source.close())
-    const { token } = accessTokens({ keys }).issue({ userId, roles: [] })
-    expect(await accessTokenVerifier({ keys: source }).verify(token)).toMatchObject({ userId })
+    const { token } = (await accessTokensOf({ signingKeys: keys })).issue({ userId, roles: [] })
+    const gateway = await accessTokensOf({ keys: source })
+    expect(await gateway.verify(token)).toMatchObject({ userId })
     const reply = await app.inject('/.well-known/jwks.json')
     expect(reply.headers['content-type']).toMatch('application/jwk-set+json')
   })

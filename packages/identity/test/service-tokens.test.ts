@@ -2,7 +2,6 @@ import { AppError } from '@wattle/contracts'
 import { describe, expect, test } from 'vitest'
 import {
   accessTokenKind,
-  accessTokens,
   createSigner,
   internalTokenKind,
   internalTokens,
@@ -12,7 +11,7 @@ import {
   serviceTokens,
   type TokenKind,
 } from '../src/index.ts'
-import { forge, someKeys, startMs, userId } from './forge.ts'
+import { accessTokensOf, forge, someKeys, startMs, userId } from './forge.ts'
 
 const person = { userId, roles: ['operator'], tokenId: 'tok_access' } as const
 
@@ -214,7 +213,15 @@ describe('T1 the three kinds of token', () => {
         expect(await billing.verify(token)).toEqual({ service: 'payment', roles: [] })
       } else await expectRefused(billing.verify(token))
     }
-    const { token } = accessTokens({ keys: shared, now }).issue({ userId, roles: [] })
-    await expectRefused(billing.verify(token))
+    const people = await accessTokensOf({ signingKeys: shared, now })
+    await expectRefused(billing.verify(people.issue(person).token))
+    for (const { typ, issuer, subject } of combinations) {
+      const kind = { typ, issuer, lifetimeMs: 30_000, tokenIdClaim: 'tid' } as const
+      const { token } = createSigner({ keys: shared, kind, now })(subject, 'wattle')
+      const isGood = typ === kinds.access.typ && issuer === kinds.access.issuer
+      if (isGood && 'userId' in subject)
+        expect(await people.verify(token)).toMatchObject({ userId })
+      else await expectRefused(people.verify(token))
+    }
   })
 })

@@ -55,9 +55,7 @@ export function addRoute<const R extends RouteContract>(
     throw new Error(`${contract.name}: the route is not public; give createService an authenticate`)
   }
   const guards =
-    contract.auth === 'public' || authenticate === undefined
-      ? []
-      : [guard(contract, authenticate)]
+    contract.auth === 'public' || authenticate === undefined ? [] : [guard(contract, authenticate)]
   const [status = 200] = Object.keys(contract.replies).map(Number)
 
   app.route({

@@ -56,7 +56,7 @@ export async function startProxy(target: ProxyTarget): Promise<TestProxy> {
       socket.on('error', () => undefined)
       socket.once('close', (failed) => {
         sockets.delete(socket)
-        if (failed) other.resetAndDestroy()
+        if (failed) reset(other)
         else if (!other.writableEnded) other.destroySoon()
       })
     }
@@ -79,7 +79,7 @@ export async function startProxy(target: ProxyTarget): Promise<TestProxy> {
   }
 
   const cut = () => {
-    for (const socket of sockets) socket.resetAndDestroy()
+    for (const socket of sockets) reset(socket)
   }
   const open = () => {
     delayMs = 0
@@ -132,4 +132,10 @@ function close(server: Server): Promise<void> {
     if (server.listening) server.close(() => resolve())
     else resolve()
   })
+}
+
+/** Cuts a connection as hard as its kind allows: a Unix socket has no reset. */
+function reset(socket: Socket): void {
+  if (socket.remoteAddress === undefined) socket.destroy()
+  else socket.resetAndDestroy()
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Redis } from 'ioredis'
-import { eventually, startProxy, startRedis } from '@wattle/testkit'
+import pg from 'pg'
+import { eventually, startDatabase, startProxy, startRedis } from '@wattle/testkit'
 
 async function behindProxy() {
   const redis = await startRedis()
@@ -79,5 +80,36 @@ describe('a proxy in front of a server', () => {
     expect(await error).toMatchObject({ code: 'ECONNREFUSED' })
     await stack.proxy.heal()
     expect(await eventually(() => stack.client.ping())).toBe('PONG')
+  })
+})
+
+describe('a proxy in front of a Unix socket', () => {
+  it('cuts and heals like any other', async () => {
+    await using database = await startDatabase()
+    const { hostname } = new URL(database.adminUrl)
+    const path = `${decodeURIComponent(hostname)}/.s.PGSQL.5432`
+    const proxy = await startProxy({ path })
+    try {
+      const url = new URL(database.adminUrl)
+      const config = {
+        host: proxy.host,
+        port: proxy.port,
+        user: url.username,
+        database: database.name,
+        password: decodeURIComponent(url.password),
+      }
+      const client = new pg.Client(config)
+      const failed = new Promise((done) => client.on('error', done))
+      await client.connect()
+      proxy.cut()
+      expect(await failed).toBeInstanceOf(Error)
+
+      const again = new pg.Client(config)
+      await again.connect()
+      expect((await again.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+      await again.end()
+    } finally {
+      await proxy.stop()
+    }
   })
 })

@@ -22,7 +22,9 @@ export const paymentEvents = {
     const said = [billId, currency, amountMinor, discountMinor]
     const stored = [row.bill_id, row.currency, row.amount_minor, row.discount_minor]
     if (said.join() !== stored.join()) {
-      throw new Error(`payment ${paymentId} succeeded with ${said.join()}, held is ${stored.join()}`)
+      throw new Error(
+        `payment ${paymentId} succeeded with ${said.join()}, held is ${stored.join()}`,
+      )
     }
     await endHold(trx, { billId, amountMinor, paid: true })
   },

@@ -73,11 +73,7 @@ async function holdOrSayWhy(trx: Transaction<DB>, hold: Hold): Promise<string> {
 }
 
 /** The first answer again, with what has become of the hold. */
-async function repeat(
-  trx: Transaction<DB>,
-  row: ReservationRow,
-  hold: Hold,
-): Promise<Reservation> {
+async function repeat(trx: Transaction<DB>, row: ReservationRow, hold: Hold): Promise<Reservation> {
   if (row.state === 'released') {
     throw new AppError('PAYMENT_STATE_CONFLICT', 'This payment has ended; it can hold nothing.')
   }
