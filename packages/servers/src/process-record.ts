@@ -92,15 +92,20 @@ export async function stopRecorded(
   return record !== undefined
 }
 
-/** Asks a process to end, kills it when it has not within the time. A frozen one is woken first. */
+/** How often a process that was asked to end is asked again: some drop a request that comes at a bad moment. */
+export const askAgainMs = 250
+
+/** Asks a process to end, again and again, kills it when it has not within the time. A frozen one is woken first. */
 export async function endProcess(
   record: ProcessRecord,
   signal: NodeJS.Signals,
   withinMs: number,
 ): Promise<void> {
-  sendSignal(record, signal)
-  sendSignal(record, 'SIGCONT')
-  if (await waitForEnd(record, withinMs)) return
+  for (let leftMs = withinMs; leftMs > 0; leftMs -= askAgainMs) {
+    sendSignal(record, signal)
+    sendSignal(record, 'SIGCONT')
+    if (await waitForEnd(record, Math.min(askAgainMs, leftMs))) return
+  }
   sendSignal(record, 'SIGKILL')
   await waitForEnd(record, 5000)
 }

@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from '
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { guard, release } from './guardian.ts'
-import { identifyProcess, sendSignal, writeProcessRecord } from './process-record.ts'
+import { askAgainMs, identifyProcess, sendSignal, writeProcessRecord } from './process-record.ts'
 
 export interface ExitReason {
   code: number | null
@@ -93,11 +93,18 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     return options.sendSignal ? options.sendSignal(signal) : sendSignal(record, signal)
   }
   const stop = async (withinMs = 10_000) => {
-    kill('SIGTERM')
-    // A frozen process would take the request only when it thaws.
-    kill('SIGCONT')
+    const ask = () => {
+      kill('SIGTERM')
+      // A frozen process would take the request only when it thaws.
+      kill('SIGCONT')
+    }
+    ask()
+    child.ref()
+    // Redis drops a request that comes while it writes its first append-only file.
+    const again = setInterval(ask, askAgainMs)
     const timer = setTimeout(() => kill('SIGKILL'), withinMs)
     const reason = await exited
+    clearInterval(again)
     clearTimeout(timer)
     return reason
   }
