@@ -15,13 +15,18 @@ import { paymentEvents } from './reservations/payment-events.ts'
 import { addReservationRoutes } from './reservations/reservations.ts'
 import type { DB } from './schema.ts'
 
+type EventSource = Pick<
+  ConsumeOptions<DB>,
+  'redis' | 'concurrency' | 'retry' | 'blockMs' | 'claimAfterMs'
+>
+
 export type BillingDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry' | 'authenticate'> & {
   readonly database: Database<DB>
   readonly redis: Pick<RedisConnection, 'ping'>
   readonly cache: Cache
   readonly biller: Biller
   /** Where the events of payments come from, while the app runs; without it none come. */
-  readonly events?: Pick<ConsumeOptions<DB>, 'redis' | 'concurrency' | 'blockMs' | 'claimAfterMs'>
+  readonly events?: EventSource
   readonly now?: () => number
 }
 

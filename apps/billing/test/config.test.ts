@@ -6,6 +6,8 @@ const good = {
   WATTLE_SERVICE_PORT: '3003',
   DATABASE_URL_BILLING: 'postgresql://billing:secret-word@localhost/billing',
   WATTLE_REDIS_CACHE_URL: 'redis+sentinel://billing:secret-word@localhost:26380/cache',
+  WATTLE_REDIS_STATE_URL: 'redis+sentinel://billing:secret-word@localhost:26380/state',
+  WATTLE_PAYMENT_URL: 'http://localhost:3002',
   WATTLE_INTERNAL_JWKS_URL: 'http://localhost:3000/.well-known/jwks.json',
 }
 
@@ -25,7 +27,9 @@ describe('R3 the configuration of the billing service', () => {
     ['WATTLE_ENV', 'prod'],
     ['DATABASE_URL_BILLING', 'mysql://billing:secret-word@localhost/billing'],
     ['WATTLE_REDIS_CACHE_URL', 'redis+sentinel://billing:secret-word@localhost'],
+    ['WATTLE_REDIS_STATE_URL', 'redis+sentinel://billing:secret-word@localhost'],
     ['WATTLE_INTERNAL_JWKS_URL', 'localhost:3000'],
+    ['WATTLE_PAYMENT_URL', 'localhost:3002'],
   ])('with %s=%s stops with one sentence that names it and tells no secret', (name, value) => {
     let sentence = ''
     try {

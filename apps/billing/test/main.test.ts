@@ -34,6 +34,8 @@ async function start(change: Record<string, string> = {}) {
       WATTLE_SERVICE_PORT: String(port),
       DATABASE_URL_BILLING: postgres.url,
       WATTLE_REDIS_CACHE_URL: redis.urlFor('billing'),
+      WATTLE_REDIS_STATE_URL: redis.urlFor('billing'),
+      WATTLE_PAYMENT_URL: 'http://127.0.0.1:1',
       WATTLE_INTERNAL_JWKS_URL: 'http://127.0.0.1:1/.well-known/jwks.json',
       ...change,
     },
@@ -57,13 +59,19 @@ describe('M1 the billing process', () => {
     expect(await ended).toEqual({ code: 0, errors: '' })
   })
 
-  test('starts without Redis and is ready', async () => {
-    const { url } = await start({ WATTLE_REDIS_CACHE_URL: 'redis://127.0.0.1:1' })
+  test('starts without Redis, is ready, and stops cleanly', async () => {
+    const away = 'redis://127.0.0.1:1'
+    const { url, child, ended } = await start({
+      WATTLE_REDIS_CACHE_URL: away,
+      WATTLE_REDIS_STATE_URL: away,
+    })
     await eventually(async () => expect((await fetch(`${url}/readyz`)).status).toBe(200), {
       withinMs: 15_000,
     })
     const reply = await fetch(`${url}/providers`)
     expect([reply.status, reply.headers.get('x-cache-status')]).toEqual([200, 'BYPASS'])
+    child.kill('SIGTERM')
+    expect(await ended).toEqual({ code: 0, errors: '' })
   })
 
   test('stops with one sentence about a variable that is wrong', async () => {

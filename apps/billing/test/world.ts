@@ -9,6 +9,7 @@ import {
   internalTokenVerifier,
   localKeys,
   readSigningKeys,
+  serviceTokens,
 } from '@wattle/identity'
 import { connectRedis, keySpace } from '@wattle/redis'
 import { baseConfig, createLogger, createRegistry, loadConfig } from '@wattle/service'
@@ -26,8 +27,14 @@ export const startMs = Date.UTC(2026, 10, 20, 11)
 
 export const startTestDatabase = () => startDatabase({ service: 'billing', migrations, migrate })
 
+const quickEvents = {
+  blockMs: 100,
+  claimAfterMs: 1_000,
+  retry: { maxAttempts: 3, baseMs: 10 },
+}
+
 /** The billing service on a real PostgreSQL and Redis, called as the gateway would call it. */
-export async function startBilling(options: { biller?: Biller } = {}) {
+export async function startBilling(options: { biller?: Biller; stateUrl?: string } = {}) {
   const [postgres, redisServer] = await Promise.all([
     startTestDatabase(),
     startRedis({ acl: true }),
@@ -50,12 +57,33 @@ export async function startBilling(options: { biller?: Biller } = {}) {
   await redis.whenReady(5_000)
 
   const gateway = internalTokens({ keys: readSigningKeys(generateSigningKey()) })
+  const payment = serviceTokens({
+    keys: readSigningKeys(generateSigningKey()),
+    service: 'payment',
+  })
   const authenticate = bearerAuthentication(
-    internalTokenVerifier({ keys: localKeys(gateway.jwks), service: 'billing' }),
+    internalTokenVerifier({
+      keys: localKeys(gateway.jwks),
+      service: 'billing',
+      callers: { payment: localKeys(payment.jwks) },
+    }),
   )
   const biller = options.biller ?? sandboxBiller({ now })
   const kit = { config, log, registry, authenticate }
-  const app = await buildBilling({ ...kit, database, redis, cache, biller, now })
+  const state =
+    options.stateUrl === undefined
+      ? undefined
+      : connectRedis({ url: options.stateUrl, name: 'billing', log })
+  const app = await buildBilling({
+    ...kit,
+    database,
+    redis,
+    cache,
+    biller,
+    now,
+    ...(state ? { events: { redis: state, ...quickEvents } } : {}),
+  })
+  await app.ready()
 
   /** Calls as a person, with the token that the gateway would send. */
   function person(userId: Id<'usr'> = newId('usr')) {
@@ -72,18 +100,44 @@ export async function startBilling(options: { biller?: Biller } = {}) {
           headers: { ...headers, ...extra },
           payload: body,
         }),
+      preview: (body: object) =>
+        app.inject({ method: 'POST', url: '/coupons/preview', headers, payload: body }),
     }
   }
+
+  /** Calls as the payment service, or with another token. */
+  const reserve = (
+    body: object,
+    { token = payment.tokenFor('billing'), ...extra }: Record<string, string> = {},
+  ) =>
+    app.inject({
+      method: 'POST',
+      url: '/reservations',
+      headers: { authorization: `Bearer ${token}`, ...extra },
+      payload: body,
+    })
 
   async function stop(): Promise<void> {
     await app.close()
     cache.close()
-    await redis.close()
+    await Promise.all([redis.close(), state?.close()])
     await database.close()
     await Promise.all([redisServer.stop(), postgres.drop()])
   }
 
-  return { app, clock, database, logLines, person, postgres, redisServer, stop }
+  return {
+    app,
+    clock,
+    database,
+    gateway,
+    logLines,
+    payment,
+    person,
+    postgres,
+    redisServer,
+    reserve,
+    stop,
+  }
 }
 
 export type BillingWorld = Awaited<ReturnType<typeof startBilling>>

@@ -7,6 +7,7 @@ const serviceUrl = url(['http', 'https'])
 const schema = Type.Object({
   ...baseConfig,
   WATTLE_USER_URL: serviceUrl,
+  WATTLE_PAYMENT_URL: serviceUrl,
   WATTLE_BILLING_URL: serviceUrl,
   /** Ed25519 private key in PKCS8 PEM; further keys after it are published too. */
   WATTLE_INTERNAL_SIGNING_KEY: Type.String({ description: 'an Ed25519 private key in PEM' }),
@@ -21,6 +22,7 @@ export function gatewayConfig(env: Environment = process.env): GatewayConfig {
   return loadConfig(schema, env, {
     check: {
       WATTLE_USER_URL: assertServiceUrl,
+      WATTLE_PAYMENT_URL: assertServiceUrl,
       WATTLE_BILLING_URL: assertServiceUrl,
       WATTLE_INTERNAL_SIGNING_KEY: readSigningKeys,
       WATTLE_CORS_ORIGINS: (origins) => origins.forEach(assertOrigin),

@@ -16,6 +16,10 @@ const passedOn = [
   'if-modified-since',
   'if-none-match',
   'user-agent',
+  // The signature of a processor's callback.
+  'webhook-id',
+  'webhook-signature',
+  'webhook-timestamp',
 ] as const
 
 /** What the client may say to a service. */

@@ -28,6 +28,7 @@ await runService({
       corsOrigins: config.WATTLE_CORS_ORIGINS,
       services: [
         { name: 'user', url: config.WATTLE_USER_URL, routes: exposedServices.user },
+        { name: 'payment', url: config.WATTLE_PAYMENT_URL, routes: exposedServices.payment },
         { name: 'billing', url: config.WATTLE_BILLING_URL, routes: exposedServices.billing },
       ],
     })

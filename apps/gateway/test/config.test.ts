@@ -6,6 +6,7 @@ const good = {
   WATTLE_ENV: 'test',
   WATTLE_SERVICE_PORT: '3000',
   WATTLE_USER_URL: 'http://localhost:3001',
+  WATTLE_PAYMENT_URL: 'http://localhost:3002',
   WATTLE_BILLING_URL: 'http://localhost:3003',
   WATTLE_INTERNAL_SIGNING_KEY: generateSigningKey(),
 }
@@ -31,6 +32,7 @@ describe('R3 the configuration of the gateway', () => {
     ['WATTLE_USER_URL', 'localhost:3001'],
     ['WATTLE_USER_URL', 'http://user:secret-word@localhost:3001'],
     ['WATTLE_USER_URL', 'http://localhost:3001/?a=1'],
+    ['WATTLE_PAYMENT_URL', 'http://localhost:3002/?a=1'],
     ['WATTLE_BILLING_URL', 'ftp://localhost'],
     ['WATTLE_BILLING_URL', 'http://localhost:99999'],
     ['WATTLE_INTERNAL_SIGNING_KEY', 'secret-word'],

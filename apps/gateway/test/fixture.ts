@@ -25,6 +25,7 @@ import {
 import { baseConfig, createLogger, loadConfig } from '@wattle/service'
 import { Type } from 'typebox'
 import { buildGateway, type GatewayDeps } from '../src/app.ts'
+import type { Routes } from '../src/routes.ts'
 
 const Anything = Type.Unsafe<unknown>({})
 const closed = { additionalProperties: false }
@@ -107,11 +108,13 @@ export const json =
 export async function startFixture(
   options: Partial<Pick<GatewayDeps, 'corsOrigins' | 'now'>> & {
     accessKeys?: KeySource
+    /** What is exposed, by service; all of it at the one server of the test. */
+    services?: Readonly<Record<string, Routes>>
     /** Instead of the HTTP server: bytes for whoever connects. */
     onConnection?: (socket: Socket) => void
   } = {},
 ) {
-  const { accessKeys, onConnection, ...deps } = options
+  const { accessKeys, onConnection, services = { fixture: fixtureRoutes }, ...deps } = options
   const fixture = { answer: json({ ok: true }), seen: [] as Seen[] }
   const server =
     onConnection === undefined
@@ -143,7 +146,11 @@ export async function startFixture(
   const app = await buildGateway({
     config,
     log: createLogger({ name: 'gateway', config, destination }),
-    services: [{ name: 'fixture', url: upstreamUrl, routes: fixtureRoutes }],
+    services: Object.entries(services).map(([name, routes]) => ({
+      name,
+      url: upstreamUrl,
+      routes,
+    })),
     accessKeys: accessKeys ?? localKeys(userKeys.jwks),
     signingKeys,
     ...deps,

@@ -1,5 +1,12 @@
-import { billingRoutes, userRoutes } from '@wattle/contracts'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  billingRoutes,
+  couponRoutes,
+  paymentRoutes,
+  reservationRoutes,
+  userRoutes,
+  type RouteContract,
+} from '@wattle/contracts'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { json, startFixture, type Fixture } from './fixture.ts'
 import { exposedServices } from '../src/routes.ts'
 
@@ -38,8 +45,46 @@ describe('S0 the API described', () => {
     expect(paths['/api/open']?.['get']).toMatchObject({ security: [] })
   })
 
-  test('comes from the contracts of the user and the billing service', () => {
-    expect(exposedServices).toMatchObject({ user: userRoutes, billing: billingRoutes })
+  test('comes from the contracts of all services, each under its name, but for what is for services', async () => {
+    const whole = await startFixture({ services: exposedServices })
+    onTestFinished(() => whole.stop())
+    const { paths } = (await whole.call('/openapi.json')).json() as OpenApi
+    const shown = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(
+        ([method, { tags }]) => `${tags.join()}: ${method.toUpperCase()} ${path}`,
+      ),
+    )
+    const contracts = {
+      user: [userRoutes],
+      payment: [paymentRoutes],
+      billing: [billingRoutes, couponRoutes],
+    }
+    const promised = Object.entries(contracts).flatMap(([service, tables]) =>
+      tables
+        .flatMap((table) => Object.values<RouteContract>(table))
+        .filter(({ auth }) => auth !== 'service')
+        .map(
+          ({ method, path }) =>
+            `${service}: ${method} /api${path.replaceAll(/:([A-Za-z]+)/g, '{$1}')}`,
+        ),
+    )
+    expect(shown.toSorted()).toEqual(promised.toSorted())
+    expect(shown).toContain('payment: POST /api/payments/{paymentId}/confirm')
+    expect(paths['/api/payments']?.['post']).toMatchObject({
+      parameters: [{ in: 'header', name: 'Idempotency-Key', required: true }],
+    })
+  })
+
+  test('leaves out what services alone may call: it is not there, whoever asks', async () => {
+    const whole = await startFixture({ services: exposedServices })
+    onTestFinished(() => whole.stop())
+    const headers = { authorization: whole.authorization(['operator']) }
+    const inside = [...Object.values<RouteContract>(reservationRoutes), paymentRoutes.verifyLedger]
+    for (const { method, path } of inside) {
+      const reply = await whole.call(`/api${path}`, { method, headers })
+      expect([path, reply.status]).toEqual([path, 404])
+    }
+    expect(whole.seen).toEqual([])
   })
 
   test('is a page that loads only from here, under a policy that allows it just that', async () => {

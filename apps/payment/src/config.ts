@@ -34,6 +34,8 @@ const schema = Type.Object({
   WATTLE_SANDBOX_CALLBACK_URL: Type.Optional(url(['http', 'https'])),
   /** After which the sandbox decides on charges that settle late. */
   WATTLE_SANDBOX_SETTLE_MS: durationMs({ default: 1_500 }),
+  /** The longest way of a charge or refund to the sandbox, and back; each takes a random share of it. */
+  WATTLE_SANDBOX_LATENCY_MS: durationMs({ maximum: 10_000, default: 0 }),
   /** A payment that is not confirmed within this is canceled. */
   WATTLE_PAYMENT_CONFIRM_WITHIN_MS: durationMs({
     minimum: 1_000,

@@ -5,9 +5,11 @@ import { consume, startRelay } from '@wattle/events'
 import {
   bearerAuthentication,
   internalTokenVerifier,
+  localKeys,
   publishJwks,
   readSigningKeys,
   remoteKeys,
+  serviceTokens,
 } from '@wattle/identity'
 import { connectRedis, keySpace } from '@wattle/redis'
 import { createClient, createLogger, createRegistry, runService } from '@wattle/service'
@@ -20,7 +22,6 @@ import { callbackUrlOf } from './processor/callbacks.ts'
 import { readSecrets } from './processor/standard-webhooks.ts'
 import { startSandbox } from './sandbox/start.ts'
 import type { DB } from './schema.ts'
-import { serviceTokens } from './service-token.ts'
 
 const name = 'payment'
 
@@ -59,13 +60,20 @@ await runService({
     const relay = startRelay({ ...events, log, registry })
     onClose('event relay', () => relay.stop())
 
+    const tokens = serviceTokens({
+      keys: readSigningKeys(config.WATTLE_SERVICE_SIGNING_KEY),
+      service: name,
+    })
     const internalKeys = remoteKeys({ url: config.WATTLE_INTERNAL_JWKS_URL, log })
     onClose('keys', () => internalKeys.close())
     const authenticate = bearerAuthentication(
-      internalTokenVerifier({ keys: internalKeys, service: name }),
+      internalTokenVerifier({
+        keys: internalKeys,
+        service: name,
+        // Who holds this service's own key may ask it to verify the ledger.
+        callers: { [name]: localKeys(tokens.jwks) },
+      }),
     )
-    const ownKeys = readSigningKeys(config.WATTLE_SERVICE_SIGNING_KEY)
-    const tokenFor = serviceTokens({ keys: ownKeys, service: name, now })
     const billing = createClient(reservationRoutes, {
       baseUrl: config.WATTLE_BILLING_URL,
       service: 'billing',
@@ -76,6 +84,7 @@ await runService({
       databaseUrl,
       secrets: readSecrets(config.WATTLE_PROCESSOR_SECRET),
       settleMs: config.WATTLE_SANDBOX_SETTLE_MS,
+      latencyMs: config.WATTLE_SANDBOX_LATENCY_MS,
       log,
       now,
       random,
@@ -92,7 +101,7 @@ await runService({
       redis,
       cache,
       processor: sandbox.processor,
-      reserveFor: reserveThrough(billing, () => tokenFor('billing')),
+      reserveFor: reserveThrough(billing, () => tokens.tokenFor('billing')),
       authenticate,
       timing: timingOf(config),
       onEvent: relay.wake,
@@ -100,7 +109,7 @@ await runService({
       registry,
       random,
     })
-    publishJwks(app, ownKeys.jwks)
+    publishJwks(app, tokens.jwks)
     sandbox.deliverTo(
       () => config.WATTLE_SANDBOX_CALLBACK_URL ?? callbackUrlOf(app, sandbox.processor.name),
     )

@@ -151,6 +151,10 @@ describe('S2 a callback is refused, and has no effect,', () => {
       expect(reply).toEqual({ status: 400, code: 'VALIDATION_FAILED' })
     }
     expect((await fetch(`${world.address}${path}`, { method: 'POST' })).status).toBe(400)
+    const elsewhere = path.replace('sandbox', 'another')
+    expect(
+      (await fetch(`${world.address}${elsewhere}`, { method: 'POST', body: '{}' })).status,
+    ).toBe(404)
   })
 
   test.each<[string, Omit<Message, 'chargeKey'>]>([

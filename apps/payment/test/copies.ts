@@ -16,7 +16,7 @@ export type Copy = {
   stop(): Promise<number | null>
 }
 
-/** `told` gets each line that it logs as a warning or worse. */
+/** `told` gets each line that it logs as fatal. */
 export function createCopy(env: Record<string, string>, told: (line: string) => void): Copy {
   let child: ChildProcess | undefined
   let address: string | undefined
@@ -36,7 +36,7 @@ export function createCopy(env: Record<string, string>, told: (line: string) => 
         address = found[1]
         listening.resolve()
       }
-      if (/"level":"(warn|error|fatal)"/.test(line)) told(line)
+      if (/"level":"fatal"/.test(line)) told(line)
     })
     started.on('exit', (code, signal) => {
       if (child === started) address = undefined

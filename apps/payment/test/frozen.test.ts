@@ -8,6 +8,8 @@ import { startPayment, type PaymentWorld, type Person } from './world.ts'
  * suspended there; `awake` goes on meanwhile; then the frozen one wakes up and goes on where it stood.
  */
 let awake: PaymentWorld
+/** A third, for which every payment is too old to be charged again. */
+let impatient: PaymentWorld
 let frozen: PaymentWorld
 let person: Person
 /** The same person, calling the other copy. */
@@ -34,6 +36,7 @@ function freezeAt(at: Point) {
 
 beforeAll(async () => {
   awake = await startPayment()
+  impatient = await startPayment({ outside: awake.outside, timing: { chargeAgainForMs: 0 } })
   frozen = await startPayment({
     outside: awake.outside,
     timing: { processorTimeoutMs: 60_000 },
@@ -57,6 +60,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await frozen.stop()
+  await impatient.stop()
   await awake.stop()
 })
 beforeEach(() => {
@@ -85,18 +89,8 @@ describe('S2 a process that freezes in a confirmation', () => {
     const { stands, wake } = freezeAt('before charge')
     const confirming = late.confirm(payment.id)
     await stands
-    await awake.postgres.query(
-      `update payments set next_attempt_at = now() where id = '${payment.id}'`,
-    )
-    await eventually(async () => {
-      // Until it is too old to be charged again, awake charges it itself; so let it be old.
-      await awake.sandbox.cancelCharge(
-        { key: payment.id, instrument: 'test_success', currency: 'NGN', amountMinor: 100 },
-        AbortSignal.timeout(1_000),
-      )
-      await awake.janitorNow(payment.id)
-      expect(await person.payment(payment.id)).toMatchObject({ state: 'failed' })
-    })
+    await impatient.janitorNow(payment.id)
+    expect(await person.payment(payment.id)).toMatchObject({ state: 'failed' })
     wake()
     expect((await confirming).body).toMatchObject({ state: 'failed', failureReason: 'canceled' })
     expect(await awake.eventsOf(payment.id)).toEqual(['payment.failed'])
@@ -150,6 +144,27 @@ describe('S2 a process that freezes in a confirmation', () => {
     wake()
     expect((await confirming).body).toEqual(retried.body)
     expect(await awake.eventsOf(payment.id)).toEqual(['payment.succeeded'])
+    await rightInTheEnd()
+  })
+
+  test('tells what the retry of its client was told, though more is known by then', async () => {
+    const payment = await person.create({ instrument: 'test_late_success' })
+    const key = randomUUID()
+    const { stands, wake } = freezeAt('before charge')
+    const confirming = late.confirm(payment.id, key)
+    await stands
+    await awake.postgres.query(
+      `update idempotency_keys set lease_until = now() where key = '${key}'`,
+    )
+    const retried = await person.confirm(payment.id, key)
+    expect(retried.body).toMatchObject({ state: 'processing' })
+    await eventually(async () => {
+      await awake.janitorNow(payment.id)
+      expect(await person.payment(payment.id)).toMatchObject({ state: 'succeeded' })
+    })
+    wake()
+    expect((await confirming).body).toEqual(retried.body)
+    expect((await person.confirm(payment.id, key)).body).toEqual(retried.body)
     await rightInTheEnd()
   })
 

@@ -19,3 +19,5 @@ export function randomFrom(seed: number) {
     },
   }
 }
+
+export type Random = ReturnType<typeof randomFrom>

@@ -62,9 +62,9 @@ describe('S2 a refund', () => {
 
   test('twice at once gives back what is left once', async () => {
     const payment = await paid()
-    const replies = await Promise.all([
-      ...Array.from({ length: 8 }, () => person.refund(payment.id, 60)),
-    ])
+    const replies = await Promise.all(
+      Array.from({ length: 8 }, () => person.refund(payment.id, 60)),
+    )
     const statuses = replies.map(({ status }) => status).toSorted()
     expect(statuses).toEqual([201, 409, 409, 409, 409, 409, 409, 409])
     expect(await person.payment(payment.id)).toMatchObject({ refundedMinor: 60 })

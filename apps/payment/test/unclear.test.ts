@@ -1,13 +1,21 @@
 import { eventually } from '@wattle/testkit'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { janitorRound } from '../src/janitor/janitor.ts'
+import { janitorStore } from '../src/janitor/janitor-store.ts'
 import { startPayment, type PaymentWorld, type Person } from './world.ts'
 
 let world: PaymentWorld
+/** A copy for which every payment is too old to be charged again. */
+let impatient: PaymentWorld
 let person: Person
 beforeAll(async () => {
   world = await startPayment()
+  impatient = await startPayment({ outside: world.outside, timing: { chargeAgainForMs: 0 } })
 })
-afterAll(() => world.stop())
+afterAll(async () => {
+  await impatient.stop()
+  await world.stop()
+})
 beforeEach(() => {
   person = world.person()
 })
@@ -52,7 +60,7 @@ describe('S2 a charge that is not answered in time', () => {
     await world.janitorNow(payment.id)
     expect(await person.payment(payment.id)).toMatchObject({ state: 'unknown' })
     expect(await chargesOf(payment.id)).toEqual([])
-    await until(payment.id, 'failed')
+    await impatient.janitorNow(payment.id)
     expect(await person.payment(payment.id)).toMatchObject({ failureReason: 'canceled' })
     expect(await chargesOf(payment.id)).toEqual([{ outcome: 'canceled' }])
     expect(await world.eventsOf(payment.id)).toEqual(['payment.failed'])
@@ -116,29 +124,48 @@ describe('S2 the janitor', () => {
 
   test('leaves alone what is not due', async () => {
     const payment = await person.create()
-    const { janitorRound } = await import('../src/janitor/janitor.ts')
     await janitorRound(world.janitor)
     expect(await person.payment(payment.id)).toMatchObject({ state: 'requires_confirmation' })
   })
 
-  test('attends to each payment in one of many processes at a time', async () => {
-    const { janitorRound } = await import('../src/janitor/janitor.ts')
-    const ids: string[] = []
-    for (let n = 0; n < 10; n++) {
-      const payment = await person.create({ instrument: 'test_timeout_succeeds' })
-      ids.push(payment.id)
-    }
-    await Promise.all(ids.map((id) => person.confirm(id)))
+  test('passes over what another process is just taking on, without waiting, and afterwards too', async () => {
+    const payment = await person.create()
+    const claimMs = 60_000
     await world.postgres.query(
-      `update payments set next_attempt_at = now() - interval '1 hour', attempts = 0
-       where id = any($1)`,
-      [ids],
+      `update payments set next_attempt_at = now() - interval '1 hour' where id = $1`,
+      [payment.id],
     )
-    await Promise.all(Array.from({ length: 8 }, () => janitorRound(world.janitor)))
-    const rows = await world.postgres.query(
-      'select attempts, count(*)::int as payments from payments where id = any($1) group by attempts',
-      [ids],
+    const claimed = Promise.withResolvers<void>()
+    const goOn = Promise.withResolvers<void>()
+    const first = world.database.transaction(async (trx) => {
+      const rows = await janitorStore(trx).claimPayments(100, claimMs)
+      claimed.resolve()
+      await goOn.promise
+      return rows
+    })
+    await claimed.promise
+    const others = janitorStore(world.database.kysely)
+    const idsOf = (rows: readonly { id: string }[]) => rows.map(({ id }) => id)
+    try {
+      expect(idsOf(await others.claimPayments(100, claimMs))).not.toContain(payment.id)
+    } finally {
+      goOn.resolve()
+    }
+    expect(idsOf(await first)).toContain(payment.id)
+    expect(idsOf(await others.claimPayments(100, claimMs))).not.toContain(payment.id)
+  })
+
+  test('takes over what another process took on and did not finish', async () => {
+    const payment = await person.create()
+    await world.postgres.query(
+      `update payments set next_attempt_at = now() - interval '1 hour' where id = $1`,
+      [payment.id],
     )
-    expect(rows).toEqual([{ attempts: 1, payments: 10 }])
+    const store = janitorStore(world.database.kysely)
+    const idsOf = (rows: readonly { id: string }[]) => rows.map(({ id }) => id)
+    expect(idsOf(await store.claimPayments(100, 200))).toContain(payment.id)
+    await eventually(async () => {
+      expect(idsOf(await store.claimPayments(100, 60_000))).toContain(payment.id)
+    })
   })
 })

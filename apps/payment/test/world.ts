@@ -35,7 +35,7 @@ export const secrets = readSecrets(secret)
 export const quick: Partial<Timing> = {
   processorTimeoutMs: 300,
   askAfterMs: 500,
-  chargeAgainForMs: 600,
+  chargeAgainForMs: 60_000,
   claimMs: 2_000,
 }
 
@@ -97,7 +97,9 @@ export async function startPayment(
     database: sandboxDatabase,
     secrets,
     settleMs: options.settleMs ?? 300,
+    latencyMs: 0,
     now: Date.now,
+    random: Math.random,
   })
   const { app, janitor } = await buildPayment({
     config,

@@ -3,7 +3,10 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** @typedef {Record<string, { version?: string, link?: boolean, optional?: boolean, os?: string[], cpu?: string[] }>} LockedPackages */
+/**
+ * @typedef {{ version?: string, link?: boolean, optional?: boolean, os?: string[], cpu?: string[] }} LockedPackage
+ * @typedef {{ packages: Record<string, LockedPackage> }} LockFile
+ */
 
 /** @param {string} root */
 const stampPath = (root) => join(root, 'node_modules', '.wattle-install.json')
@@ -19,10 +22,11 @@ export const pinnedNode = (root) => join(root, 'node_modules', 'node', 'bin', 'n
  * @returns {boolean}
  */
 export function isInstalled(root) {
-  if (!hasPinnedNode(root)) return false
+  const lock = readLock(root)
+  if (!hasPinnedNode(root, lock)) return false
   const wanted = stampFor(root)
   if (readText(stampPath(root)) === wanted) return true
-  if (existsSync(interruptedPath(root)) || !matchesLock(root)) return false
+  if (existsSync(interruptedPath(root)) || !matchesLock(root, lock)) return false
   writeFileSync(stampPath(root), wanted)
   return true
 }
@@ -65,10 +69,10 @@ function stampFor(root) {
   })
 }
 
-/** @param {string} root */
-function hasPinnedNode(root) {
+/** @param {string} root @param {LockFile} lock */
+function hasPinnedNode(root, lock) {
   const binary = statSync(pinnedNode(root), { throwIfNoEntry: false })
-  const wanted = readLock(root).packages['node_modules/node']?.version
+  const wanted = lock.packages['node_modules/node']?.version
   const present = readText(join(root, 'node_modules', 'node', 'package.json'))
   return (
     binary !== undefined &&
@@ -79,13 +83,13 @@ function hasPinnedNode(root) {
   )
 }
 
-/** @param {string} root */
-function matchesLock(root) {
+/** @param {string} root @param {LockFile} lock */
+function matchesLock(root, lock) {
   const listed = readText(join(root, 'node_modules', '.package-lock.json'))
   if (listed === undefined) return false
-  /** @type {{ packages: LockedPackages }} */
+  /** @type {LockFile} */
   const installed = JSON.parse(listed)
-  return Object.entries(readLock(root).packages).every(([path, entry]) => {
+  return Object.entries(lock.packages).every(([path, entry]) => {
     if (entry.link) return existsSync(join(root, path))
     if (!isExternal(path, entry) || !fits(entry)) return true
     const present = installed.packages[path]
@@ -93,21 +97,12 @@ function matchesLock(root) {
   })
 }
 
-/** @type {{ root: string, lock: { packages: LockedPackages } } | undefined} */
-let cached
-
 /**
  * @param {string} root
- * @returns {{ packages: LockedPackages }}
+ * @returns {LockFile}
  */
 function readLock(root) {
-  if (cached?.root !== root) {
-    cached = {
-      root,
-      lock: JSON.parse(readText(join(root, 'package-lock.json')) ?? '{"packages":{}}'),
-    }
-  }
-  return cached.lock
+  return JSON.parse(readText(join(root, 'package-lock.json')) ?? '{"packages":{}}')
 }
 
 /** @param {string} path @param {{ link?: boolean }} entry */

@@ -9,6 +9,7 @@ Environment
   WATTLE_SENTINEL_PORT_BASE  first port of the Sentinels (26380)
   WATTLE_REDIS_SERVER        the redis-server or valkey-server to use
   DATABASE_URL_<SERVICE>     a database of your own for one service, such as DATABASE_URL_BILLING
+  DATABASE_OWNER_URL_<SERVICE>  the same as the role that migrates it, where that is another one
   NO_COLOR                   plain output
 `
 

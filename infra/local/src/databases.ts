@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 import type { Home } from './home.ts'
 import { Problem, wordsFor } from './problem.ts'
 import type { Secrets } from './secrets.ts'
-import { databaseVariable, type ServiceDefinition } from './service-list.ts'
+import { databaseVariable, ownerDatabaseVariable, type ServiceDefinition } from './service-list.ts'
 import { startServiceProcess } from './service-process.ts'
 
 /** Where a service's data are. */
@@ -24,7 +24,7 @@ export function externalDatabase(
 ): ServiceDatabase | undefined {
   const url = env[databaseVariable(service)]
   if (!url) return undefined
-  const ownerUrl = env[`DATABASE_OWNER_URL_${service.toUpperCase()}`] || url
+  const ownerUrl = env[ownerDatabaseVariable(service)] || url
   return { url, ownerUrl, external: true }
 }
 

@@ -1,6 +1,5 @@
 import { existsSync, readFileSync, watch, type FSWatcher } from 'node:fs'
 import { join, relative } from 'node:path'
-import { root } from './home.ts'
 
 /** An editor writes a file in several steps, and a person saves several files. */
 const quietMs = 150
@@ -10,10 +9,12 @@ const quietMs = 150
  * another, have changed; one call at a time for a service, with the paths since the last.
  */
 export function watchSources(options: {
+  /** The repo. */
+  root: string
   services: readonly string[]
   onChange: (service: string, files: string[]) => Promise<void>
 }): { close: () => void } {
-  const { services, onChange } = options
+  const { root, services, onChange } = options
   const pending = new Map<string, Set<string>>()
   const timers = new Map<string, NodeJS.Timeout>()
   const busy = new Map<string, Promise<void>>()
@@ -38,7 +39,7 @@ export function watchSources(options: {
     )
   }
 
-  for (const [folder, users] of foldersOf(services)) {
+  for (const [folder, users] of foldersOf(root, services)) {
     const watcher = watch(folder, { recursive: true }, (_event, name) => {
       if (name === null || !isSource(name)) return
       for (const service of users) changed(service, relative(root, join(folder, name)))
@@ -58,13 +59,13 @@ function isSource(name: string): boolean {
 }
 
 /** Folder → the services that depend on it. */
-function foldersOf(services: readonly string[]): Map<string, string[]> {
+function foldersOf(root: string, services: readonly string[]): Map<string, string[]> {
   const users = new Map<string, string[]>()
   for (const service of services) {
     const folders = [
       join(root, 'apps', service, 'src'),
       join(root, 'apps', service, 'migrations'),
-      ...importedPackages(join(root, 'apps', service)).map((folder) => join(folder, 'src')),
+      ...importedPackages(root, join(root, 'apps', service)).map((folder) => join(folder, 'src')),
     ]
     for (const folder of folders.filter((path) => existsSync(path))) {
       users.set(folder, [...(users.get(folder) ?? []), service])
@@ -73,7 +74,7 @@ function foldersOf(services: readonly string[]): Map<string, string[]> {
   return users
 }
 
-function importedPackages(app: string): string[] {
+function importedPackages(root: string, app: string): string[] {
   const found = new Set<string>()
   const visit = (folder: string) => {
     const { dependencies = {} } = JSON.parse(

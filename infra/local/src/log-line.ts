@@ -47,7 +47,7 @@ export function renderLogLine(line: string, style: Output['style']): string {
     request === '' || msg !== 'request' ? textOf(msg ?? '') : '',
     request,
     took,
-    style('dim', details.join(' ')),
+    details.length > 0 ? style('dim', details.join(' ')) : '',
   ]
     .filter((part) => part !== '')
     .join(' ')

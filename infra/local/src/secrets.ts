@@ -4,14 +4,40 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Problem } from './problem.ts'
 
-export type DatabasePasswords = { password: string; ownerPassword: string }
+/**
+ * What a service keeps secret beside its passwords: variable → what it holds. The service finds the name of a file in
+ * `<variable>_FILE`, and no other service gets to see it.
+ */
+const ownSecrets: Readonly<Record<string, Readonly<Record<string, SecretKind>>>> = {
+  gateway: { WATTLE_INTERNAL_SIGNING_KEY: 'signing key' },
+  user: { WATTLE_ACCESS_SIGNING_KEY: 'signing key' },
+  payment: {
+    WATTLE_SERVICE_SIGNING_KEY: 'signing key',
+    WATTLE_PROCESSOR_SECRET: 'webhook secret',
+  },
+}
+
+type SecretKind = keyof typeof makeSecret
+
+const makeSecret = {
+  /** An Ed25519 private key in PEM. */
+  'signing key': () =>
+    generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  /** As in Standard Webhooks. */
+  'webhook secret': () => `whsec_${randomBytes(32).toString('base64')}`,
+}
 
 export type Secrets = {
   redis: RedisCredentials
-  /** Service name → the passwords of its two roles. */
-  databases: Record<string, DatabasePasswords>
-  /** Files with Ed25519 private keys in PEM. */
-  keys: { accessSigning: string; internalSigning: string }
+  /** Service → the passwords of its two database roles. */
+  databases: Readonly<Record<string, { password: string; ownerPassword: string }>>
+  /** Service → variable → file with the secret. */
+  files: Readonly<Record<string, Readonly<Record<string, string>>>>
+}
+
+/** The variables with secrets of this service's own. */
+export function secretVariables(service: string): string[] {
+  return Object.keys(ownSecrets[service] ?? {})
 }
 
 /**
@@ -22,27 +48,28 @@ export function openSecrets(directory: string, services: readonly string[]): Sec
   const file = join(directory, 'passwords.json')
   const known = readPasswords(file)
   const password = (name: string) => (known[name] ??= randomBytes(24).toString('base64url'))
+  const forEach = <T>(of: (service: string) => T) =>
+    Object.fromEntries(services.map((service) => [service, of(service)]))
   const secrets: Secrets = {
     redis: {
       replication: password('redis.replication'),
       sentinel: password('redis.sentinel'),
       discovery: password('redis.discovery'),
       admin: password('redis.admin'),
-      services: Object.fromEntries(services.map((name) => [name, password(`redis.${name}`)])),
+      services: forEach((service) => password(`redis.${service}`)),
     },
-    databases: Object.fromEntries(
-      services.map((name) => [
-        name,
-        {
-          password: password(`database.${name}`),
-          ownerPassword: password(`database.${name}.owner`),
-        },
-      ]),
+    databases: forEach((service) => ({
+      password: password(`database.${service}`),
+      ownerPassword: password(`database.${service}.owner`),
+    })),
+    files: forEach((service) =>
+      Object.fromEntries(
+        Object.entries(ownSecrets[service] ?? {}).map(([variable, kind]) => [
+          variable,
+          secretFile(join(directory, `${service}.${variable}`), kind),
+        ]),
+      ),
     ),
-    keys: {
-      accessSigning: signingKey(join(directory, 'access-signing-key.pem')),
-      internalSigning: signingKey(join(directory, 'internal-signing-key.pem')),
-    },
   }
   writeWhole(file, `${JSON.stringify(known, null, 2)}\n`)
   return secrets
@@ -59,11 +86,8 @@ function readPasswords(file: string): Record<string, string> {
   }
 }
 
-function signingKey(file: string): string {
-  if (!existsSync(file)) {
-    const { privateKey } = generateKeyPairSync('ed25519')
-    writeWhole(file, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
-  }
+function secretFile(file: string, kind: SecretKind): string {
+  if (!existsSync(file)) writeWhole(file, makeSecret[kind]())
   return file
 }
 

@@ -31,3 +31,8 @@ export function listServices(): ServiceDefinition[] {
 export function databaseVariable(service: string): string {
   return `DATABASE_URL_${service.toUpperCase()}`
 }
+
+/** `billing` → `DATABASE_OWNER_URL_BILLING`: who migrates a database given from outside, where it is another role. */
+export function ownerDatabaseVariable(service: string): string {
+  return `DATABASE_OWNER_URL_${service.toUpperCase()}`
+}

@@ -35,16 +35,28 @@ export function createService(options: {
   signal: AbortSignal
   /** Readiness is not asked for before: what is asked too early is a failure in the log. */
   mayAskReadiness: () => Promise<unknown>
+  /** Added to the line that says that its configuration is wrong. */
+  hint?: string
 }) {
-  const { definition, port, env, home, output, signal: ending, mayAskReadiness } = options
+  const {
+    definition,
+    port,
+    env,
+    home,
+    output,
+    signal: ending,
+    mayAskReadiness,
+    hint = '',
+  } = options
   const { name } = definition
   const log = openLogFile(join(home.logs, `${name}.log`))
   const backoff = createBackoff()
   const lastLines: string[] = []
   const alive = Promise.withResolvers<void>()
-  const settled = Promise.withResolvers<'ready' | 'misconfigured'>()
+  const ready = Promise.withResolvers<void>()
+  const misconfigured = Promise.withResolvers<void>()
   let state: ServiceState = 'stopped'
-  let wasReady = false
+  let lives = 0
   let current: ServiceProcess | undefined
   let stopping = new AbortController()
   let running = Promise.resolve()
@@ -61,6 +73,7 @@ export function createService(options: {
     while (!signal.aborted) {
       state = 'starting'
       lastLines.length = 0
+      lives += 1
       const startedAt = performance.now()
       backoff.started()
       const child = startServiceProcess({
@@ -78,8 +91,8 @@ export function createService(options: {
       if (signal.aborted) break
       if (exit.code === configurationFault) {
         state = 'misconfigured'
-        output.fail(`${name} is not started again: its configuration is wrong (see above)`)
-        settled.resolve('misconfigured')
+        output.fail(`${name} is not started again: its configuration is wrong (see above)${hint}`)
+        misconfigured.resolve()
         return
       }
       state = 'waiting'
@@ -103,9 +116,8 @@ export function createService(options: {
     }, signal)
     if (signal.aborted) return
     state = 'ready'
-    if (wasReady) output.say(`${name} is ready again (${seconds(performance.now() - startedAt)})`)
-    wasReady = true
-    settled.resolve('ready')
+    if (lives > 1) output.say(`${name} is ready again (${seconds(performance.now() - startedAt)})`)
+    ready.resolve()
   }
 
   function start() {
@@ -133,8 +145,10 @@ export function createService(options: {
     lastLines: lastLines as readonly string[],
     /** Resolves when it answers for the first time. */
     alive: alive.promise,
-    /** Resolves with how its first start ended. */
-    settled: settled.promise,
+    /** Resolves when it is ready for the first time. */
+    ready: ready.promise,
+    /** Resolves when it has ended because its configuration is wrong. */
+    misconfigured: misconfigured.promise,
     start,
     stop,
     /** Ends the present process and starts another at once. */

@@ -100,6 +100,7 @@ export function createStack(options: StackOptions) {
         output,
         signal,
         mayAskReadiness: allAlive,
+        ...(strict ? {} : { hint: '; a change of its files starts it' }),
       })
       services.push(service)
       service.start()
@@ -198,22 +199,28 @@ export function createStack(options: StackOptions) {
     /** Stops everything, within a bound. May be called at any moment, also while `start` is under way. */
     stop() {
       stopping.abort(new Error('the stack is being stopped'))
-      stopped ??= Promise.race([stopInOrder(), killLate()])
+      stopped ??= withBound()
       return stopped
     },
     /** Ends everything at once; `stop` then resolves soon. */
     kill,
   }
 
-  async function killLate(): Promise<void> {
-    const late = Promise.withResolvers<void>()
-    const timer = setTimeout(late.resolve, stopWithinMs)
-    timer.unref()
-    await late.promise
+  async function withBound(): Promise<void> {
+    const done = stopInOrder().catch((error: unknown) => output.fail(wordsFor(error)))
+    if (await settlesWithin(done, stopWithinMs)) return
     output.warn(`Not everything has stopped within ${stopWithinMs / 1000} s; it is killed`)
     await kill()
-    await endDescendants(500)
+    await settlesWithin(done, 3_000)
   }
+}
+
+async function settlesWithin(work: Promise<unknown>, withinMs: number): Promise<boolean> {
+  const late = Promise.withResolvers<false>()
+  const timer = setTimeout(() => late.resolve(false), withinMs)
+  const inTime = await Promise.race([work.then(() => true), late.promise])
+  clearTimeout(timer)
+  return inTime
 }
 
 /** PostgreSQL's data are removed by its own start, which knows where they are. */

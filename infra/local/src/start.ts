@@ -2,7 +2,7 @@ import { acquireLock } from '../bootstrap/lock.mjs'
 import { seconds } from './backoff.ts'
 import { printReady } from './banner.ts'
 import { watchSources } from './dev.ts'
-import { openHome } from './home.ts'
+import { openHome, root } from './home.ts'
 import { createOutput } from './output.ts'
 import { planPorts } from './ports.ts'
 import { Problem, wordsFor } from './problem.ts'
@@ -40,7 +40,10 @@ export async function startCommand(options: {
       void stack.stop()
       asked.resolve()
     },
-    onHurry: () => void stack.kill(),
+    onHurry() {
+      output.warn('Killing what has not stopped yet')
+      void stack.kill()
+    },
   })
   process.on('uncaughtException', (error) => {
     output.fail(`A defect in the supervisor: ${error.stack ?? error.message}`)
@@ -80,6 +83,7 @@ export async function startCommand(options: {
 
 function watchStack(stack: Stack, output: ReturnType<typeof createOutput>) {
   return watchSources({
+    root,
     services: stack.services.map(({ definition }) => definition.name),
     async onChange(name, files) {
       const service = stack.services.find(({ definition }) => definition.name === name)

@@ -33,11 +33,13 @@ export async function untilReady(options: {
 }
 
 async function waitFor(service: Service, strict: boolean): Promise<void> {
-  const outcome = await service.settled
-  if (outcome === 'misconfigured' && strict) {
-    const reason = service.lastLines.join('\n')
-    throw new Problem(`The configuration of ${service.definition.name} is wrong:\n${reason}`)
-  }
+  const isReady = await Promise.race([
+    service.ready.then(() => true),
+    ...(strict ? [service.misconfigured.then(() => false)] : []),
+  ])
+  if (isReady) return
+  const reason = service.lastLines.join('\n')
+  throw new Problem(`The configuration of ${service.definition.name} is wrong:\n${reason}`)
 }
 
 async function reportUnready(services: readonly Service[]): Promise<string> {

@@ -39,7 +39,12 @@ function hitShare(observations: readonly Observation[]): number {
 describe('R2 Redis fails under the load of 50 clients', () => {
   test('a master killed, one frozen for 10 s: every answer is right and in time, and hits return within 5 s', async () => {
     await using group = await startSentinelGroup()
-    await using services = await startServices({ redisUrlFor: group.urlFor })
+    await using state = await startRedis({ acl: true, group: 'state' })
+    await using services = await startServices({
+      cacheUrlFor: group.urlFor,
+      stateUrlFor: state.urlFor,
+      env: { WATTLE_EVENT_REPLICAS: '0' },
+    })
     const load = startClients({ api: services.api, people: await fiftyPeople(services.api) })
     try {
       await wait(2_000)
@@ -68,7 +73,12 @@ describe('R2 Redis fails under the load of 50 clients', () => {
 
   test('Redis wholly absent for 5 s: every answer is right and in time, and hits return within 5 s', async () => {
     await using server = await startRedis({ acl: true })
-    await using services = await startServices({ redisUrlFor: server.urlFor })
+    await using state = await startRedis({ acl: true, group: 'state' })
+    await using services = await startServices({
+      cacheUrlFor: server.urlFor,
+      stateUrlFor: state.urlFor,
+      env: { WATTLE_EVENT_REPLICAS: '0' },
+    })
     const load = startClients({ api: services.api, people: await fiftyPeople(services.api) })
     try {
       await wait(1_000)

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
 import { join } from 'node:path'
 import { eventually } from '@wattle/testkit'
 import { expect } from 'vitest'
@@ -130,15 +131,13 @@ export function launch(
     ended,
     kill: (signal) => void child.kill(signal),
     async says(what, withinMs = 40_000) {
-      await eventually(
-        () => {
-          const isSaid = typeof what === 'string' ? output.includes(what) : what.test(output)
-          if (isSaid) return
-          if (result !== undefined) throw new Error(`it ended (${result}):\n${output}`)
-          throw new Error(`it has not said ${what}:\n${output}`)
-        },
-        { withinMs: withinMs, everyMs: 25 },
-      )
+      const isSaid = () => (typeof what === 'string' ? output.includes(what) : what.test(output))
+      const deadline = performance.now() + withinMs
+      while (!isSaid()) {
+        if (result !== undefined) throw new Error(`it ended (${result}) before:\n${output}`)
+        if (performance.now() > deadline) throw new Error(`it has not said ${what}:\n${output}`)
+        await delay(25)
+      }
     },
   }
 }

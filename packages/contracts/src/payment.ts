@@ -183,6 +183,17 @@ export const paymentRoutes = {
     auth: 'user',
     replies: { 200: Type.Object({ items: Type.Array(Payment) }) },
   }),
+  takeCallback: defineRoute({
+    name: 'takeCallback',
+    method: 'POST',
+    path: '/processors/:processor/callbacks',
+    summary:
+      'For processors: a callback, signed in the form of Standard Webhooks over its exact bytes',
+    auth: 'public',
+    params: Type.Object({ processor: Type.String({ pattern: '^[a-z0-9_]{1,32}$' }) }, closed),
+    replies: { 204: Type.Null() },
+    errors: ['BAD_REQUEST', 'SIGNATURE_INVALID', 'NOT_FOUND'],
+  }),
   verifyLedger: defineRoute({
     name: 'verifyLedger',
     method: 'GET',

@@ -2,6 +2,7 @@
 export const services = {
   gateway: { portOffset: 0 },
   user: { portOffset: 1 },
+  payment: { portOffset: 2 },
   billing: { portOffset: 3 },
 } as const
 

@@ -8,6 +8,9 @@ export type History = {
   lastStreamId: string
 }
 
+/** Before the first append: no server has this epoch. */
+export const noHistory: History = { epoch: 'none', lastStreamId: '0-0' }
+
 export type AppendReply =
   | { changed: History }
   /** Ids of the entries, and how many replicas have them, and everything before them, for sure. */

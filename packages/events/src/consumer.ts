@@ -12,6 +12,7 @@ import { openGroup } from './group.ts'
 import { createLanes } from './lanes.ts'
 import { consumerMetrics } from './metrics.ts'
 import { createOutage } from './outage.ts'
+import { createRepetitionFilter } from './repetitions.ts'
 import type { Effect } from './settle.ts'
 import { eventStreamKey } from './stream-key.ts'
 import { startStreamReader } from './stream-reader.ts'
@@ -21,6 +22,8 @@ export type EventHandler<DB, T extends EventType> = (
   event: WattleEvent<T>,
   trx: Transaction<DB>,
 ) => Promise<void>
+
+type AfterCommit<T extends EventType> = (event: WattleEvent<T>) => Promise<unknown>
 
 export type ConsumeOptions<DB> = {
   /** The `state` group. */
@@ -38,15 +41,15 @@ export type ConsumeOptions<DB> = {
    * Called after the effect's commit, at least once, and again for repetitions: for what may be done twice, such as an
    * invalidation. The event is acknowledged only when it has resolved.
    */
-  afterCommit?: { [T in EventType]?: (event: WattleEvent<T>) => Promise<unknown> }
+  afterCommit?: { [T in EventType]?: AfterCommit<T> }
   /**
    * `complete`: this group has seen every event from the first; one that comes before its predecessor is held back.
    * `partial`: it came later, so a subject may begin anywhere. Default `complete`.
    */
   history?: 'complete' | 'partial'
-  /** Handlers at once. Default 16; keep it below the size of the database's pool. */
+  /** Handlers at once. Default half the connections of the database's pool, 16 at most. */
   concurrency?: number
-  /** Events in this process, those that wait for a retry included. Default 256. */
+  /** Events in this process that are handled or could be. Default 256; those that wait may be ten times as many. */
   maxInHand?: number
   /** Default 12 attempts, 100 ms to a minute apart; 20 deliveries. */
   retry?: Partial<RetryOptions>
@@ -78,27 +81,27 @@ export type Consumer = {
  */
 export function consume<DB>(options: ConsumeOptions<DB>): Consumer {
   const { redis, database, environment, group, handlers, log, random = Math.random } = options
-  const { concurrency = 16, maxInHand = 256, handlerTimeoutMs = 10_000 } = options
+  const { maxInHand = 256, handlerTimeoutMs = 10_000 } = options
+  const connections = Math.ceil(database.stats().limit / 2)
+  const { concurrency = Math.min(16, connections) } = options
   const { claimAfterMs = 15_000, blockMs = 1_000, history = 'complete' } = options
   const retry = { ...defaultRetry, ...options.retry }
   const consumer = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const metrics = consumerMetrics(options.registry)
   const hasHandler = (type: string) => Object.hasOwn(handlers, type)
 
+  // The payload of an event that comes to these was checked against the contract of its type.
   const effect: Effect<DB> = async (event, trx) => {
-    const handler = handlers[event.type as EventType] as EventHandler<DB, EventType> | undefined
-    // Its payload was checked against the contract of this type.
-    if (handler) await within(handlerTimeoutMs, handler(event as WattleEvent, trx))
+    const handle = own(handlers, event.type) as EventHandler<DB, EventType> | undefined
+    if (handle) await within(handlerTimeoutMs, handle(event as WattleEvent, trx))
   }
   const afterCommit = async (event: AnyEvent) => {
-    const hook = options.afterCommit?.[event.type as EventType] as
-      | ((event: WattleEvent) => Promise<unknown>)
-      | undefined
+    const hook = own(options.afterCommit ?? {}, event.type) as AfterCommit<EventType> | undefined
     if (hook) await within(handlerTimeoutMs, hook(event as WattleEvent))
   }
   const deadLetters = createDeadLetters({ database, effect, afterCommit, log })
   const stopping = new AbortController()
-  const lanes = createLanes({ concurrency })
+  const lanes = createLanes({ concurrency, limit: maxInHand })
   const readers = options.streams.map((stream) => {
     const key = eventStreamKey({ environment, service: stream })
     const name = `the consumer of ${stream} in ${group}`
@@ -108,6 +111,7 @@ export function consume<DB>(options: ConsumeOptions<DB>): Consumer {
       groupName: group,
       group: opened,
       database,
+      repetitions: createRepetitionFilter({ database, stream }),
       hasHandler,
       metrics,
       random,
@@ -119,12 +123,12 @@ export function consume<DB>(options: ConsumeOptions<DB>): Consumer {
       deadLetters,
       retry,
       startAnywhere: history === 'partial',
-      outage: createOutage({ log, what: `${name}, for want of its database,` }),
+      outage: createOutage({ log, what: `the database of ${name}` }),
       log,
     })
     const outage = createOutage({ log, what: name })
     const { signal } = stopping
-    return startStreamReader({ ...shared, lanes, maxInHand, claimAfterMs, deliver, outage, signal })
+    return startStreamReader({ ...shared, lanes, claimAfterMs, deliver, outage, signal })
   })
 
   return {
@@ -135,6 +139,11 @@ export function consume<DB>(options: ConsumeOptions<DB>): Consumer {
       await Promise.all(readers.map((reader) => reader.leave()))
     },
   }
+}
+
+/** A type comes from outside, and may be called `constructor`. */
+function own<V>(table: Readonly<Record<string, V>>, type: string): V | undefined {
+  return Object.hasOwn(table, type) ? table[type] : undefined
 }
 
 async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {

@@ -12,6 +12,7 @@ import {
   listDeadLetters,
   lockPlace,
   parkFrom,
+  SubjectBusy,
   type DeadLetter,
 } from './inbox-store.ts'
 import { textOf } from './outage.ts'
@@ -30,7 +31,8 @@ export type DeadLetters = {
    * Handles the event now, once, and then those that wait behind it, until one fails. With `skipMissing` also where
    * earlier versions never came.
    *
-   * @throws AppError NOT_FOUND, or VERSION_CONFLICT when another dead letter of its subject comes first.
+   * @throws AppError NOT_FOUND, or VERSION_CONFLICT when another dead letter of its subject comes first, or an event of
+   * its subject is being handled this moment.
    */
   redrive(id: number, options?: { skipMissing?: boolean }): Promise<Redriven>
   /**
@@ -77,6 +79,7 @@ export function createDeadLetters<DB>({
         handled += 1
         await afterCommit(event)
       } catch (error) {
+        if (error instanceof SubjectBusy) throw busy(error)
         if (!letter) throw error
         const cause = letter.cause === 'gap' ? 'gap' : 'failed'
         await failedAgain(kysely, letter.id, cause, textOf(error))
@@ -130,6 +133,7 @@ export function createDeadLetters<DB>({
       if (outcome === 'handled') await afterCommit(event)
       return { handled: outcome === 'handled' ? 1 : 0 }
     } catch (error) {
+      if (error instanceof SubjectBusy) throw busy(error)
       await failedAgain(kysely, id, 'invalid', textOf(error))
       return { handled: 0, stoppedBy: textOf(error) }
     }
@@ -170,6 +174,10 @@ export function createDeadLetters<DB>({
     },
     release,
   }
+}
+
+function busy(cause: SubjectBusy): AppError {
+  return new AppError('VERSION_CONFLICT', `${cause.message}; try again`, { cause })
 }
 
 function readable(letter: DeadLetter): AnyEvent {

@@ -4,20 +4,23 @@ import type { Log } from '@wattle/redis'
 import type { createDeadLetters } from './dead-letters.ts'
 import { decodeEntry, payloadFault, type AnyEvent, type Decoded } from './entry.ts'
 import type { Delivery, Group } from './group.ts'
-import type { DeadLetterCause } from './inbox-store.ts'
+import { SubjectBusy, type DeadLetterCause } from './inbox-store.ts'
 import type { LaneItem, Verdict } from './lanes.ts'
 import type { ConsumerMetrics } from './metrics.ts'
 import { textOf, type createOutage } from './outage.ts'
 import { backoffMs } from './pause.ts'
+import type { RepetitionFilter } from './repetitions.ts'
 import { bury, envelopeOf, settle, type Effect } from './settle.ts'
 
 /** One delivery in this process, until it is acknowledged or left to others. */
 export type Item = Omit<LaneItem, 'run'> &
   Delivery & {
     decoded: Decoded
+    /** Known to be one; see `repetitions.ts`. */
+    isRepetition: boolean
     /** Failed attempts in this process. */
     attempts: number
-    /** Waits that are nobody's fault: for an earlier version, or for the database. */
+    /** Waits that are not its fault: for its turn, or for the database. */
     waits: number
   }
 
@@ -46,7 +49,8 @@ export function itemOf(
   }
   const known = envelopeOf(decoded)
   const lane = known ? `${stream} of ${known.subject}` : `${stream} at ${delivery.entryId}`
-  return { ...delivery, decoded, lane, order: known?.version ?? 0, attempts: 0, waits: 0 }
+  const order = known?.version ?? 0
+  return { ...delivery, decoded, lane, order, isRepetition: false, attempts: 0, waits: 0 }
 }
 
 /** Brings one item of a stream to its end, step by step: each call is one attempt. Never rejects. */
@@ -59,6 +63,7 @@ export function createDelivery<DB>(deps: {
   afterCommit: (event: AnyEvent) => Promise<void>
   hasHandler: (type: string) => boolean
   deadLetters: ReturnType<typeof createDeadLetters<DB>>
+  repetitions: RepetitionFilter
   startAnywhere: boolean
   retry: RetryOptions
   outage: ReturnType<typeof createOutage>
@@ -66,8 +71,8 @@ export function createDelivery<DB>(deps: {
   log: Log | undefined
   random: () => number
 }): (item: Item) => Promise<Verdict> {
-  const { stream, group, database, deadLetters, hasHandler, retry, outage, metrics, log, random } =
-    deps
+  const { stream, group, database, deadLetters, repetitions, hasHandler, retry } = deps
+  const { outage, metrics, log, random } = deps
   const labels = { stream, group: deps.groupName }
 
   return async function deliver(item) {
@@ -76,9 +81,7 @@ export function createDelivery<DB>(deps: {
       if (verdict !== 'done') return verdict
       outage.worked()
     } catch (error) {
-      const verdict = (await databaseIsAway(error))
-        ? awaitDatabase(item, error)
-        : await failed(item, error)
+      const verdict = await failed(item, error)
       if (verdict !== 'done') return verdict
     }
     // Where this fails the entry is delivered again, found to be a repetition, and acknowledged then.
@@ -93,6 +96,7 @@ export function createDelivery<DB>(deps: {
       return dead(item, 'crashed', `delivered ${deliveries} times, and never brought to an end`)
     }
     const { event } = decoded
+    if (item.isRepetition) return repeated(item, event)
     const options = { ...deps, entry: item, event }
     let settled = await settle({ ...options, startAnywhere: false })
     if (settled.outcome === 'early') {
@@ -103,39 +107,58 @@ export function createDelivery<DB>(deps: {
     }
     const { outcome, place } = settled
     if (outcome === 'early') throw new Gap(place.version, event.version)
+    if (place.parkedFrom !== null && outcome !== 'behind') {
+      await deadLetters.release(stream, event.subject)
+    }
+    if (outcome === 'repeated') {
+      repetitions.expectMore()
+      return repeated(item, event)
+    }
     count(item, outcome === 'handled' && !hasHandler(event.type) ? 'unknown_type' : outcome)
     if (outcome === 'behind') return 'done'
-    if (outcome === 'handled') observeDelay(event)
-    // These two also for a repetition: the process that brought about the effect may have ended before them.
-    if (place.parkedFrom !== null) await deadLetters.release(stream, event.subject)
+    observeDelay(event)
     await deps.afterCommit(event)
     return 'done'
   }
 
+  async function repeated(item: Item, event: AnyEvent): Promise<Verdict> {
+    // The process that brought about the effect may have ended before it came to this.
+    await deps.afterCommit(event)
+    count(item, 'repeated')
+    return 'done'
+  }
+
   async function failed(item: Item, error: unknown): Promise<Verdict> {
+    if (error instanceof SubjectBusy) return wait(item)
+    if (await databaseIsAway(error)) return awaitDatabase(item, error)
     item.attempts += 1
-    const { entryId, attempts } = item
-    const { id, type, subject, version } = envelopeOf(item.decoded) ?? {}
-    const about = { err: error, ...labels, entryId, eventId: id, type, subject, version, attempts }
-    if (attempts < retry.maxAttempts) {
-      const againInMs = backoffMs(attempts, retry, random)
-      log?.warn({ ...about, againInMs }, `an event of ${stream} could not be handled`)
+    if (item.attempts < retry.maxAttempts) {
+      const againInMs = backoffMs(item.attempts, retry, random)
+      const message = `an event of ${stream} could not be handled`
+      log?.warn({ err: error, ...about(item), againInMs }, message)
       count(item, 'retried')
       return { againInMs }
     }
-    log?.error(about, `an event of ${stream} is given up`)
     try {
       return await dead(item, error instanceof Gap ? 'gap' : 'failed', textOf(error))
     } catch (cause) {
-      return awaitDatabase(item, cause)
+      return cause instanceof SubjectBusy ? wait(item) : awaitDatabase(item, cause)
     }
   }
 
   async function dead(item: Item, cause: DeadLetterCause, error: string): Promise<'done'> {
     const { decoded, attempts } = item
-    await bury({ database, stream, entry: item, decoded, cause, error, attempts })
+    const isBuried = await bury({ database, stream, entry: item, decoded, cause, error, attempts })
+    const what = isBuried ? 'goes to the dead letters' : 'is given up, but its effect is there'
+    log?.error({ ...about(item), cause, error }, `an event of ${stream} ${what}`)
     count(item, 'dead')
     return 'done'
+  }
+
+  function about(item: Item) {
+    const { id: eventId, type, subject, version } = envelopeOf(item.decoded) ?? {}
+    const { entryId, attempts } = item
+    return { ...labels, entryId, eventId, type, subject, version, attempts }
   }
 
   function awaitDatabase(item: Item, error: unknown): Verdict {

@@ -36,8 +36,9 @@ export function decodeEntry(fields: Readonly<Record<string, string>>): Decoded {
   if (fields['format'] !== format) return { invalid: `format ${fields['format']} is not known` }
   const { payload: json = '', format: _, ...rest } = fields
   const known = { ...rest, version: Number(rest['version']) }
-  // PostgreSQL could not store it, so none of ours sent it.
+  // What PostgreSQL could not store, none of ours has sent.
   if (Object.values(rest).some((text) => text.includes('\0'))) return { invalid: 'a zero byte' }
+  if (known.version > 0x7fff_ffff) return { invalid: `version ${known.version} is out of range` }
   if (!envelope.Check(known)) return { invalid: `envelope: ${firstFault(envelope, known)}` }
   try {
     return { event: { ...known, payload: JSON.parse(json) as unknown } }

@@ -66,8 +66,7 @@ export function openGroup({
       take(idleMs, count, held, undefined),
 
     /** Takes entries that were delivered here in an answer that never arrived: those that are not `held`. */
-    claimOwn: (count: number, held: (entryId: string) => boolean) =>
-      take(0, count + 1000, held, consumer),
+    claimOwn: (count: number, held: (entryId: string) => boolean) => take(0, count, held, consumer),
 
     /** Says that these are still being worked on, except those that another has taken over. */
     async hold(entryIds: ReadonlySet<string>): Promise<void> {

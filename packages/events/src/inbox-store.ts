@@ -33,17 +33,43 @@ export type DeadLetter = {
 const columns = sql`id, stream, stream_id as "streamId", event_id as "eventId", type, subject, version, entry, cause,
   error, attempts, died_at as "diedAt"`
 
-/** Reads a subject's place and keeps others out of it until the end of the transaction. */
+/** Somebody else is at an event of the same subject. */
+export class SubjectBusy extends Error {
+  constructor(subject: string) {
+    super(`an event of ${subject} is being handled elsewhere`)
+  }
+}
+
+/**
+ * Reads a subject's place and keeps others out of it until the end of the transaction. Does not wait, for a wait would
+ * take up a connection; throws SubjectBusy instead.
+ */
 export async function lockPlace<DB>(
   trx: Transaction<DB>,
   stream: string,
   subject: string,
 ): Promise<Place> {
   const { rows } = await sql<Place>`
-    insert into inbox (stream, subject, version) values (${stream}, ${subject}, 0)
+    insert into inbox (stream, subject, version)
+    select ${stream}, ${subject}, 0
+    where pg_try_advisory_xact_lock(hashtextextended(${`${stream} ${subject}`}, 0))
     on conflict (stream, subject) do update set version = inbox.version
     returning version, parked_from as "parkedFrom"`.execute(trx)
-  return rows[0] ?? { version: 0, parkedFrom: null }
+  const [place] = rows
+  if (!place) throw new SubjectBusy(subject)
+  return place
+}
+
+/** The last versions of those subjects that have an effect already. They only grow. */
+export async function readPlaces<DB>(
+  db: Kysely<DB>,
+  stream: string,
+  subjects: readonly string[],
+): Promise<Map<string, number>> {
+  const { rows } = await sql<{ subject: string; version: number }>`
+    select subject, version from inbox
+    where stream = ${stream} and subject = any(${subjects}::text[])`.execute(db)
+  return new Map(rows.map(({ subject, version }) => [subject, version]))
 }
 
 /** The subject's place moves on to this event. */

@@ -7,11 +7,11 @@ export function createOutage({ log, what }: { log: Log | undefined; what: string
     /** How often it has failed since it last worked. */
     failed(error: unknown): number {
       failures += 1
-      if (failures === 1) log?.warn({ err: error }, `${what} pauses: ${textOf(error)}`)
+      if (failures === 1) log?.warn({ err: error }, `${what} fails: ${textOf(error)}`)
       return failures
     },
     worked(): void {
-      if (failures > 0) log?.info({ failures }, `${what} goes on`)
+      if (failures > 0) log?.info({ failures }, `${what} works again`)
       failures = 0
     },
   }

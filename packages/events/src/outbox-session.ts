@@ -1,6 +1,6 @@
 import { openDatabase } from '@wattle/database'
 import { sql, type Kysely } from 'kysely'
-import type { History } from './append.ts'
+import { noHistory, type History } from './append.ts'
 
 /** An outbox row on its way. */
 export type WaitingEvent = {
@@ -62,11 +62,11 @@ function outboxSession(connection: Kysely<unknown>) {
       return rows[0]?.locked === true
     },
 
-    /** The history appended to last; an epoch that no server has when there is none yet. */
+    /** The history appended to last. */
     async history(): Promise<History> {
       const { rows } = await sql<History>`
         select epoch, last_stream_id as "lastStreamId" from outbox_relay`.execute(connection)
-      return rows[0] ?? { epoch: 'none', lastStreamId: '0-0' }
+      return rows[0] ?? noHistory
     },
 
     /**

@@ -33,9 +33,9 @@ export function turnOf(
 }
 
 /**
- * Brings about the effect of an event once: the handler and the note in the inbox are one transaction, and others with
- * an event of the same subject wait. Rejects with what the handler or the database threw; then nothing was done,
- * unless the answer to a commit was lost, and then the repetition will find it done.
+ * Brings about the effect of an event once: the handler and the note in the inbox are one transaction, which keeps
+ * others away from the subject. Rejects with SubjectBusy, or with what the handler or the database threw; then nothing
+ * was done, unless the answer to a commit was lost, and then the repetition will find it done.
  *
  * `startAnywhere`: of a subject never seen, accept any version.
  */

@@ -6,6 +6,7 @@ import type { Lanes, Verdict } from './lanes.ts'
 import type { ConsumerMetrics } from './metrics.ts'
 import type { createOutage } from './outage.ts'
 import { backoffMs, createPause } from './pause.ts'
+import type { RepetitionFilter } from './repetitions.ts'
 
 const retry = { baseMs: 100, longestMs: 2_000 }
 const mostAtOnce = 100
@@ -22,7 +23,7 @@ export function startStreamReader<DB>({
   group,
   database,
   lanes,
-  maxInHand,
+  repetitions,
   claimAfterMs,
   hasHandler,
   deliver,
@@ -36,7 +37,7 @@ export function startStreamReader<DB>({
   group: Group
   database: Database<DB>
   lanes: Lanes
-  maxInHand: number
+  repetitions: RepetitionFilter
   claimAfterMs: number
   hasHandler: (type: string) => boolean
   deliver: (item: Item) => Promise<Verdict>
@@ -47,16 +48,18 @@ export function startStreamReader<DB>({
 }) {
   const held = new Map<string, Item>()
   const { pause } = createPause(signal)
-  const room = () => Math.min(mostAtOnce, maxInHand - lanes.size)
   const isHeld = (entryId: string) => held.has(entryId)
 
-  function take(deliveries: readonly Delivery[]): void {
-    for (const delivery of deliveries) {
-      const known = held.get(delivery.entryId)
-      // After a failover an id may come back with another event.
-      if (known && known.fields['id'] === delivery.fields['id']) continue
-      const item = itemOf(stream, delivery, hasHandler)
-      held.set(item.entryId, item)
+  async function take(deliveries: readonly Delivery[]): Promise<void> {
+    // After a failover an id that is held may come back with another event.
+    const fresh = deliveries.filter(({ entryId, fields }) => {
+      const known = held.get(entryId)
+      return !known || known.fields['id'] !== fields['id']
+    })
+    const items = fresh.map((delivery) => itemOf(stream, delivery, hasHandler))
+    for (const item of items) held.set(item.entryId, item)
+    await repetitions.mark(items)
+    for (const item of items) {
       lanes.add({ lane: item.lane, order: item.order, run: () => run(item) })
     }
   }
@@ -70,12 +73,13 @@ export function startStreamReader<DB>({
   async function read(): Promise<void> {
     let answersMayBeLost = false
     for (let failures = 0; !signal.aborted;) {
-      await lanes.room(maxInHand)
+      await lanes.whenRoom()
       if (signal.aborted) return
       try {
-        if (answersMayBeLost) take(await group.claimOwn(room(), isHeld))
+        if (answersMayBeLost) await take(await group.claimOwn(held.size + mostAtOnce, isHeld))
         answersMayBeLost = false
-        take(await group.read(room()))
+        // The claim above may have used up the room.
+        await take(await group.read(Math.max(1, Math.min(mostAtOnce, lanes.room()))))
         outage.worked()
         failures = 0
       } catch (error) {
@@ -96,7 +100,12 @@ export function startStreamReader<DB>({
 
   async function attendToGroup(): Promise<void> {
     await group.hold(new Set(held.keys()))
-    if (room() > 0 && !signal.aborted) take(await group.claim(claimAfterMs, room(), isHeld))
+    // Whether there is room or not: what fills it may be waiting for just these.
+    for (let taken = mostAtOnce; taken === mostAtOnce && !signal.aborted;) {
+      const claimed = await group.claim(claimAfterMs, mostAtOnce, isHeld)
+      taken = claimed.length
+      await take(claimed)
+    }
     await group.sweep(forgottenAfterMs)
   }
 

@@ -12,7 +12,7 @@ import {
   soon,
 } from './support.ts'
 
-describe('E2: a consumer process that ends', () => {
+describe('E2: a consumer process that ends', { timeout: 90_000 }, () => {
   let server: TestRedis
   beforeAll(async () => {
     server = await startRedis({ group: 'state' })
@@ -72,7 +72,7 @@ describe('E2: a consumer process that ends', () => {
         await append(db.pool, 'stuck')
         await soon(async () => expect(await effects('stuck')).toEqual([1, 2, 3]))
       }
-    }, 60_000)
+    })
   }
 
   test('killed again and again while events flow: each effect once, in order', async () => {
@@ -89,5 +89,5 @@ describe('E2: a consumer process that ends', () => {
     for (const subject of subjects) {
       await soon(async () => expect(await effects(subject)).toEqual(upTo(60)))
     }
-  }, 90_000)
+  })
 })

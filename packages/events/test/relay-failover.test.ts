@@ -15,7 +15,7 @@ import {
   soon,
 } from './support.ts'
 
-describe('E1: the relay, when servers and processes fail', () => {
+describe('E1: the relay, when servers and processes fail', { timeout: 90_000 }, () => {
   let group: TestSentinelGroup
   let db: Awaited<ReturnType<typeof startEventDatabase>>
   beforeAll(async () => {
@@ -84,7 +84,7 @@ describe('E1: the relay, when servers and processes fail', () => {
       const counts = await stop()
       await heal(master)
       await expectAllInOrder(counts)
-    }, 90_000)
+    })
   }
 
   test('what only a cut-off master accepted does not count as sent, and comes again after the failover', async () => {
@@ -123,7 +123,7 @@ describe('E1: the relay, when servers and processes fail', () => {
         ['b', 30],
       ]),
     )
-  }, 90_000)
+  })
 
   test('what a lost history had of the last minute comes again, ahead of anything new', async () => {
     await relayHere()
@@ -145,7 +145,7 @@ describe('E1: the relay, when servers and processes fail', () => {
     await append(db.pool, 'a')
     await group.restart(master)
     await expectAllInOrder(new Map([['a', 21]]))
-  }, 90_000)
+  })
 
   test('a quiet service notices a failover too', async () => {
     await relayHere()
@@ -157,7 +157,7 @@ describe('E1: the relay, when servers and processes fail', () => {
       expect((await db.query('select epoch from outbox_relay'))[0]?.['epoch']).not.toBe(epoch)
     })
     await soon(async () => expect(await streamEvents(group.client(next))).toHaveLength(4))
-  }, 90_000)
+  })
 
   test('relays killed at any moment: another goes on, nothing is left out, each subject in order', async () => {
     const children = childProcesses()
@@ -179,7 +179,7 @@ describe('E1: the relay, when servers and processes fail', () => {
       relays[relays.indexOf(active)] = start()
     }
     await expectAllInOrder(await stop())
-  }, 90_000)
+  })
 
   test('a relay process that hangs loses its place, and does no harm when it wakes', async () => {
     const children = childProcesses()
@@ -196,7 +196,7 @@ describe('E1: the relay, when servers and processes fail', () => {
     first.kill('SIGCONT')
     await soon(() => expect(first.state).toBe('standing by'))
     await expectAllInOrder(await stop())
-  }, 90_000)
+  })
 })
 
 type Fault = (node: Awaited<ReturnType<TestSentinelGroup['master']>>) => Promise<void>

@@ -16,7 +16,12 @@ export async function startEventDatabase(): Promise<
   TestDatabase & { pool: Database<Tables>; close(): Promise<void> }
 > {
   const server = await startDatabase({ service: 'events', migrations, migrate })
-  const pool = openDatabase<Tables>({ url: server.url, name: 'test', poolSize: 30 })
+  const patience = {
+    connectionTimeoutMs: 10_000,
+    lockTimeoutMs: 10_000,
+    statementTimeoutMs: 15_000,
+  }
+  const pool = openDatabase<Tables>({ url: server.url, name: 'test', poolSize: 30, ...patience })
   const close = async () => {
     await pool.close()
     await server.drop()

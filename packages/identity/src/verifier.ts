@@ -46,10 +46,10 @@ const decode = createDecoder({ complete: true }) as (token: string) => {
 /**
  * Verifies tokens for one audience. Pinned: the algorithm EdDSA, `typ`, `kid`, issuer, audience, the claims exp, iat,
  * sub, jti and roles, the greatest lifetime, the clock tolerance, and the token's length. Headers other than alg, typ
- * and kid (an embedded key, a key address, `crit`) are refused rather than ignored. Where several kinds are taken, what a
- * token says of its type and issuer only chooses the kind by whose rules and keys it is judged, whole.
+ * and kid (an embedded key, a key address, `crit`) are refused rather than ignored. Where several kinds are taken, the
+ * issuer that a token names only chooses the kind by whose rules and keys it is judged, whole.
  *
- * A first sight costs about 150 µs, the next ones 1 µs: verified tokens are remembered under their SHA-256 until they
+ * A first sight costs about 145 µs, the next ones below 2 µs: verified tokens are remembered under their SHA-256 until they
  * expire, and only while their key is still published. Refusals are not remembered: forged tokens drive nothing out.
  */
 export function createVerifier<P extends object>(options: VerifierOptions<P>): Verifier<P> {
@@ -88,9 +88,7 @@ export function createVerifier<P extends object>(options: VerifierOptions<P>): V
   async function check(token: string) {
     try {
       const { header, payload } = decode(token)
-      const accepted =
-        accepts.find(({ kind }) => kind.typ === header['typ'] && kind.issuer === payload['iss']) ??
-        accepts[0]
+      const accepted = accepts.find(({ kind }) => kind.issuer === payload['iss']) ?? accepts[0]
       if (accepted === undefined) throw new Error('no kind of token is taken')
       const claims = await accepted.check(token)
       return { accepted, claims, keyId: String(header['kid']) }

@@ -3,7 +3,7 @@ import type { RedisCredentials } from '@wattle/servers'
 
 /** Fresh passwords for every account. */
 export function testCredentials(
-  services: readonly string[] = ['user', 'billing', 'gateway'],
+  services: readonly string[] = ['user', 'payment', 'billing', 'gateway'],
 ): RedisCredentials {
   const password = () => randomBytes(12).toString('hex')
   return {

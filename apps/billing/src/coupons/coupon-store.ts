@@ -1,4 +1,3 @@
-import { isUniqueViolation } from '@wattle/database'
 import { sql, type Insertable, type Kysely, type Transaction } from 'kysely'
 import type { DB } from '../schema.ts'
 import { foldCode } from './coupon-code.ts'
@@ -15,7 +14,12 @@ import {
 export type NewCoupon = Omit<Insertable<DB['coupons']>, 'id' | 'folded_code' | 'uses'>
 
 /** Who wants to use a coupon, and for what. */
-export type CouponUse = CouponPurpose & { readonly code: string; readonly userId: string }
+export type CouponUse = CouponPurpose & {
+  readonly code: string
+  readonly userId: string
+  /** Where there is one already; it is not another payment of the person. */
+  readonly paymentId?: string
+}
 
 /** Adds coupons whose codes are free; those that are taken, in whatever spelling, stay as they are. */
 export async function addCoupons(db: Kysely<DB>, coupons: readonly NewCoupon[]): Promise<void> {
@@ -31,8 +35,7 @@ export async function previewCoupon(
   db: Kysely<DB>,
   use: CouponUse,
 ): Promise<{ code: string; discountMinor: number }> {
-  const coupon = await findCoupon(db, use.code)
-  const discountMinor = discountOf(coupon, use)
+  const coupon = await findCoupon(db, use)
   if (coupon.use_limit !== null && coupon.uses >= coupon.use_limit) throw usedUp()
   if (coupon.user_limit !== null) {
     const mine = await db
@@ -43,29 +46,36 @@ export async function previewCoupon(
       .executeTakeFirst()
     if (mine && mine.uses >= coupon.user_limit) throw usedUpByYou()
   }
-  if (coupon.first_payment_only && (await hasPayment(db, use.userId))) throw notTheFirst()
-  return { code: coupon.code, discountMinor }
+  return { code: coupon.code, discountMinor: discountOf(coupon, use) }
+}
+
+/** The coupon of this code, where its terms fit. Locks nothing and looks at no limit. Throws COUPON_REFUSED. */
+export async function findCoupon(db: Kysely<DB>, use: CouponUse): Promise<CouponRow> {
+  const coupon = await db
+    .selectFrom('coupons')
+    .selectAll()
+    .where('folded_code', '=', foldCode(use.code))
+    .executeTakeFirst()
+  if (!coupon) throw unknownCoupon()
+  discountOf(coupon, use)
+  if (coupon.first_payment_only && (await hasAnotherPayment(db, use))) throw notTheFirst()
+  return coupon
 }
 
 /**
  * Uses a coupon for a payment that holds its amount already: both counts grow, and the discount stands in the
- * reservation. Each limit is decided by the statement that counts, or by a unique index, so of many at once exactly as
- * many succeed as it allows. Throws COUPON_REFUSED with the reason; then the transaction must be rolled back.
+ * reservation. Each limit is decided by the statement that counts, so of many at once exactly as many succeed as it
+ * allows. Throws COUPON_REFUSED with the reason; then the transaction must be rolled back.
  */
 export async function useCoupon(
   trx: Transaction<DB>,
-  use: CouponUse & { readonly paymentId: string },
+  couponId: number,
+  use: CouponPurpose & { readonly userId: string; readonly paymentId: string },
 ): Promise<number> {
-  const { userId, paymentId } = use
-  // Refused without a lock where that is possible: many payments share this row.
-  const found = await findCoupon(trx, use.code)
-  discountOf(found, use)
-  if (found.first_payment_only && (await hasPayment(trx, userId, paymentId))) throw notTheFirst()
-
   const coupon = await trx
     .updateTable('coupons')
     .set({ uses: sql`uses + 1` })
-    .where('id', '=', found.id)
+    .where('id', '=', couponId)
     .where(sql<boolean>`uses < coalesce(use_limit, 2147483647)`)
     .returningAll()
     .executeTakeFirst()
@@ -73,7 +83,7 @@ export async function useCoupon(
   const discountMinor = discountOf(coupon, use)
   const mine = await trx
     .insertInto('coupon_users')
-    .values({ coupon_id: coupon.id, user_id: userId, uses: 1 })
+    .values({ coupon_id: coupon.id, user_id: use.userId, uses: 1 })
     .onConflict((conflict) =>
       conflict
         .columns(['coupon_id', 'user_id'])
@@ -83,20 +93,11 @@ export async function useCoupon(
     .returning('uses')
     .executeTakeFirst()
   if (!mine) throw usedUpByYou()
-  try {
-    await trx
-      .updateTable('reservations')
-      .set({
-        coupon_id: coupon.id,
-        discount_minor: discountMinor,
-        first_payment: coupon.first_payment_only,
-      })
-      .where('payment_id', '=', paymentId)
-      .execute()
-  } catch (error) {
-    if (isUniqueViolation(error, 'one_first_payment')) throw notTheFirst(error)
-    throw error
-  }
+  await trx
+    .updateTable('reservations')
+    .set({ coupon_id: coupon.id, discount_minor: discountMinor })
+    .where('payment_id', '=', use.paymentId)
+    .execute()
   return discountMinor
 }
 
@@ -118,24 +119,17 @@ export async function giveBackCoupon(
     .execute()
 }
 
-async function findCoupon(db: Kysely<DB>, code: string): Promise<CouponRow> {
-  const coupon = await db
-    .selectFrom('coupons')
-    .selectAll()
-    .where('folded_code', '=', foldCode(code))
-    .executeTakeFirst()
-  if (!coupon) throw unknownCoupon()
-  return coupon
-}
-
-/** Whether a person has a payment that succeeded or is under way, but for this one. */
-async function hasPayment(db: Kysely<DB>, userId: string, but = ''): Promise<boolean> {
+/** Whether a person has a payment that succeeded or is under way, besides this one. */
+async function hasAnotherPayment(
+  db: Kysely<DB>,
+  { userId, paymentId = '' }: Pick<CouponUse, 'userId' | 'paymentId'>,
+): Promise<boolean> {
   const payment = await db
     .selectFrom('reservations')
     .select('payment_id')
     .where('user_id', '=', userId)
     .where('state', '<>', 'released')
-    .where('payment_id', '<>', but)
+    .where('payment_id', '<>', paymentId)
     .limit(1)
     .executeTakeFirst()
   return payment !== undefined

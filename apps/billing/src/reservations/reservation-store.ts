@@ -32,8 +32,11 @@ export function reservationStore(trx: Transaction<DB>) {
         .where('payment_id', '=', paymentId)
         .executeTakeFirst(),
 
-    /** Claims the payment's id; false when it has a reservation. Waits for one that is being made. */
-    async claim(hold: Hold): Promise<boolean> {
+    /**
+     * Claims the payment's id; false when it has a reservation. Waits for one that is being made, and for another first
+     * payment of the person that is being made or released; it may violate `one_first_payment`.
+     */
+    async claim(hold: Hold, isFirstPayment: boolean): Promise<boolean> {
       const added = await trx
         .insertInto('reservations')
         .values({
@@ -45,6 +48,7 @@ export function reservationStore(trx: Transaction<DB>) {
           amount_minor: hold.amountMinor,
           discount_minor: 0,
           coupon_code: hold.couponCode ?? null,
+          first_payment: isFirstPayment,
         })
         .onConflict((conflict) => conflict.column('payment_id').doNothing())
         .returning('payment_id')

@@ -1,7 +1,8 @@
 import { AppError, type Id, type Reservation } from '@wattle/contracts'
-import type { Queries } from '@wattle/database'
+import { isUniqueViolation, type Queries } from '@wattle/database'
 import type { Transaction } from 'kysely'
-import { useCoupon } from '../coupons/coupon-store.ts'
+import { notTheFirst } from '../coupons/coupon-rules.ts'
+import { findCoupon, useCoupon } from '../coupons/coupon-store.ts'
 import type { DB } from '../schema.ts'
 import { amountsOf, holdAmount, refusalOf } from './bill-amounts.ts'
 import { reservationStore, type Hold, type ReservationRow } from './reservation-store.ts'
@@ -23,11 +24,12 @@ import { reservationStore, type Hold, type ReservationRow } from './reservation-
  *  5. A coupon is used exactly as often as reservations with it are not released: its counts change in the same
  *     transactions, and each count is one conditional statement.
  *
- * Rows are locked in one order everywhere, so nothing deadlocks: reservation, bill, coupon, the person's use of it.
+ * Rows are locked in one order everywhere, so nothing deadlocks: the reservation and what is unique of it, bill, coupon,
+ * the person's use of it.
  * A crash at any point leaves a transaction that never was.
  */
 
-/** Between the refusal and the look for its reason, other payments may come and go. */
+/** Between a refusal and the look for its reason, other payments may come and go. */
 const maxAttempts = 5
 
 /**
@@ -36,28 +38,42 @@ const maxAttempts = 5
  * @throws AppError NOT_FOUND, BILL_NOT_PAYABLE, CURRENCY_MISMATCH, AMOUNT_EXCEEDS_DUE, COUPON_REFUSED;
  * PAYMENT_STATE_CONFLICT when the payment ended already, or holds something else.
  */
-export function reserve(
+export async function reserve(
   database: Pick<Queries<DB>, 'transaction'>,
   hold: Hold,
   now: Date,
 ): Promise<Reservation> {
-  return database.transaction(async (trx) => {
-    const store = reservationStore(trx)
-    const known = await store.byId(hold.paymentId)
-    if (known) return repeat(trx, known, hold)
-    const bill = await amountsOf(trx, hold)
-    if (!bill) throw refusalOf(bill, hold)
-    if (!(await store.claim(hold))) {
-      const first = await store.byId(hold.paymentId)
-      if (!first) throw new Error(`the reservation of ${hold.paymentId} is gone`)
-      return repeat(trx, first, hold)
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await database.transaction((trx) => reserveIn(trx, hold, now))
+    } catch (error) {
+      if (!isUniqueViolation(error, 'one_first_payment')) throw error
+      // It lost against another first payment, or against this one asked for twice: committed by now, so a second look
+      // tells which.
+      if (attempt === maxAttempts) throw notTheFirst(error)
     }
-    const providerId = await holdOrSayWhy(trx, hold)
-    const { couponCode, ...use } = { ...hold, providerId, now }
-    const discountMinor =
-      couponCode === undefined ? 0 : await useCoupon(trx, { ...use, code: couponCode })
-    return view(hold, { providerId, discountMinor, state: 'reserved' })
-  })
+  }
+}
+
+async function reserveIn(trx: Transaction<DB>, hold: Hold, now: Date): Promise<Reservation> {
+  const store = reservationStore(trx)
+  const known = await store.byId(hold.paymentId)
+  if (known) return repeat(trx, known, hold)
+  const bill = await amountsOf(trx, hold)
+  // Its amounts decide nothing yet: they may hold this very payment, by a request that came first.
+  if (!bill) throw refusalOf(bill, hold)
+  const { couponCode: code, ...about } = hold
+  const use = { ...about, providerId: bill.provider_id, now }
+  const coupon = code === undefined ? undefined : await findCoupon(trx, { ...use, code })
+
+  if (!(await store.claim(hold, coupon?.first_payment_only ?? false))) {
+    const first = await store.byId(hold.paymentId)
+    if (!first) throw new Error(`the reservation of ${hold.paymentId} is gone`)
+    return repeat(trx, first, hold)
+  }
+  const providerId = await holdOrSayWhy(trx, hold)
+  const discountMinor = coupon ? await useCoupon(trx, coupon.id, use) : 0
+  return view(hold, { providerId, discountMinor, state: 'reserved' })
 }
 
 async function holdOrSayWhy(trx: Transaction<DB>, hold: Hold): Promise<string> {

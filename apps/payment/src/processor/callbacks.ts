@@ -1,4 +1,5 @@
-import { AppError } from '@wattle/contracts'
+import { AppError, paymentRoutes } from '@wattle/contracts'
+import { addRoute } from '@wattle/service'
 import type { FastifyInstance } from 'fastify'
 import type { Lifecycle } from '../payment/lifecycle.ts'
 import type { InUnit } from '../payment/unit.ts'
@@ -11,12 +12,13 @@ export function callbackUrlOf(app: FastifyInstance, processor: string): string |
     : `${app.listeningOrigin}${callbackPath(processor)}`
 }
 
-const callbackPath = (processor: string) => `/processors/${processor}/callbacks`
+const callbackPath = (processor: string) =>
+  paymentRoutes.takeCallback.path.replace(':processor', processor)
 
 /**
- * Takes the callbacks of the processor at `/processors/<name>/callbacks`. Who may call is told by the signature over
- * the exact bytes, so the body is not parsed before. A callback and its effect are one transaction: a repeated one
- * finds its id and does nothing, and one that could not be stored is answered 5xx and sent again.
+ * Takes the callbacks of the processor. Who may call is told by the signature over the exact bytes, so the body is not
+ * parsed before. A callback and its effect are one transaction: a repeated one finds its id and does nothing, and one
+ * that could not be stored is answered 5xx and sent again.
  */
 export async function addCallbackRoute(
   app: FastifyInstance,
@@ -29,18 +31,16 @@ export async function addCallbackRoute(
     scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) =>
       done(null, body),
     )
-    scope.route({
-      method: 'POST',
-      url: callbackPath(processor.name),
-      schema: { hide: true },
-      handler: async (request, reply) => {
-        const body = request.body
-        if (!Buffer.isBuffer(body)) throw new AppError('BAD_REQUEST', 'The body is empty.')
-        const callback = processor.readCallback(request.headers, body)
-        const effect = await take(callback)
-        request.log.info({ callbackId: callback.id, type: callback.type, effect }, 'callback')
-        return reply.code(204).send()
-      },
+    addRoute(scope, paymentRoutes.takeCallback, async ({ params, request }) => {
+      if (params.processor !== processor.name) {
+        throw new AppError('NOT_FOUND', 'There is no such processor.')
+      }
+      const bytes: unknown = request.body
+      if (!Buffer.isBuffer(bytes)) throw new AppError('BAD_REQUEST', 'The body is empty.')
+      const callback = processor.readCallback(request.headers, bytes)
+      const effect = await take(callback)
+      request.log.info({ callbackId: callback.id, type: callback.type, effect }, 'callback')
+      return null
     })
   })
 

@@ -36,15 +36,20 @@ export function createSandbox(deps: {
   secrets: readonly Buffer[]
   /** After which a charge that settles later is decided. */
   settleMs: number
+  /** The longest way there, and the longest way back, of a charge or refund. */
+  latencyMs: number
   now: () => number
+  random: () => number
 }): Processor {
-  const { database, secrets, settleMs, now } = deps
+  const { database, secrets, settleMs, latencyMs, now, random } = deps
+  const onTheWay = () => (latencyMs === 0 ? undefined : delay(random() * latencyMs))
   const store = sandboxStore(database)
 
   async function charge(request: ChargeRequest, signal: AbortSignal): Promise<Answer> {
     const behaviour = behaviourOf(request.instrument)
     if (behaviour.outcome === undefined) return noAnswer(signal)
     const settleInMs = behaviour.settles === 'later' ? settleMs : 0
+    await onTheWay()
     const taken = await store.takeCharge(
       { ...request, outcome: behaviour.outcome, reason: behaviour.reason, settleInMs },
       callbacksOf(request, behaviour, settleInMs),
@@ -52,6 +57,7 @@ export function createSandbox(deps: {
     refuseOtherAmount(taken, request)
     if (behaviour.answers === 'never') return noAnswer(signal)
     if (behaviour.answers === 'after_callbacks') await delay(settleMs, undefined, { signal })
+    await onTheWay()
     return answerOf(taken)
   }
 
@@ -59,6 +65,7 @@ export function createSandbox(deps: {
     const charged = await store.charge(request.chargeKey)
     const behaviour = behaviourOf(charged?.instrument ?? '').refund
     if (behaviour === 'lost_once' && losesFirst(request.key)) return noAnswer(signal)
+    await onTheWay()
     const taken = await store.takeRefund({
       ...request,
       outcome: behaviour === 'failed' ? 'failed' : 'succeeded',
@@ -66,7 +73,9 @@ export function createSandbox(deps: {
       settleInMs: behaviour === 'succeeds_without_answer' ? settleMs : 0,
     })
     refuseOtherAmount(taken, request)
-    return behaviour === 'succeeds_without_answer' ? noAnswer(signal) : answerOf(taken)
+    if (behaviour === 'succeeds_without_answer') return noAnswer(signal)
+    await onTheWay()
+    return answerOf(taken)
   }
 
   const seenOnce = new Set<string>()

@@ -11,6 +11,7 @@ export function startSandbox(deps: {
   databaseUrl: string
   secrets: readonly [Buffer, ...Buffer[]]
   settleMs: number
+  latencyMs: number
   log: Logger
   now: () => number
   random: () => number
@@ -20,11 +21,11 @@ export function startSandbox(deps: {
   deliverTo(url: () => string | undefined): void
   stop(): Promise<void>
 } {
-  const { databaseUrl, secrets, settleMs, log, now, random } = deps
+  const { databaseUrl, secrets, settleMs, latencyMs, log, now, random } = deps
   const database = openDatabase<DB>({ url: databaseUrl, name: 'payment:sandbox', poolSize: 4, log })
   let sender: Loop | undefined
   return {
-    processor: createSandbox({ database, secrets, settleMs, now }),
+    processor: createSandbox({ database, secrets, settleMs, latencyMs, now, random }),
     deliverTo(url) {
       sender = startCallbackSender({
         database,

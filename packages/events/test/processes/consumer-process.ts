@@ -5,10 +5,7 @@ import { sql } from 'kysely'
 import { consume } from '../../src/index.ts'
 import { announce, settings } from './settings.ts'
 
-const { redisUrl, databaseUrl, environment, claimAfterMs, hangsAt } = settings<{
-  claimAfterMs: number
-  hangsAt?: string
-}>()
+const { redisUrl, databaseUrl, environment, claimAfterMs, hangsAt } = settings
 const redis = connectRedis({ url: redisUrl, name: 'consumer' })
 const database = openDatabase({ url: databaseUrl, name: 'consumer', poolSize: 10 })
 consume({

@@ -1,6 +1,12 @@
 /** What the test told this process. */
-export function settings<T>(): T & { redisUrl: string; databaseUrl: string; environment: string } {
-  return JSON.parse(process.env['SETTINGS'] ?? '{}') as ReturnType<typeof settings<T>>
+export const settings = JSON.parse(process.env['SETTINGS'] ?? '{}') as {
+  redisUrl: string
+  databaseUrl: string
+  environment: string
+  replicas: number
+  claimAfterMs: number
+  /** The subject at which the handler stays for ever. */
+  hangsAt?: string
 }
 
 let last = ''
