@@ -80,7 +80,7 @@ async function play({ payments: wanted, batches }: Plan): Promise<void> {
   }
   const discounts = new Map<string, number>()
   const reserve = async (hold: ReserveBody) => {
-    const reply = await world.reserve(hold)
+    const reply = await pay.reserve(hold)
     if (reply.statusCode === 200) {
       const { state: _, ...answer } = reservation(reply)
       // the same payment, the same answer
@@ -170,8 +170,7 @@ describe('holds, coupons and the ends of payments in any order, at once and repe
     })()
     await Promise.all(
       holds.map(async (hold, index) => {
-        let reply = await world.reserve(hold)
-        while (reply.statusCode >= 500) reply = await world.reserve(hold)
+        const reply = await pay.reserve(hold)
         const { succeeded, ended } = outcomeOf(
           hold,
           reply.statusCode === 200 ? reservation(reply).discountMinor : 0,

@@ -38,7 +38,7 @@ const crowd = (count: number, couponCode: string): Promise<ReserveBody[]> =>
     }),
   )
 const reserveAll = async (holds: readonly ReserveBody[]) => {
-  const replies = await Promise.all(holds.map((hold) => world.reserve(hold)))
+  const replies = await Promise.all(holds.map((hold) => pay.reserve(hold)))
   const unexpected = replies.filter(
     (reply) => reply.statusCode !== 200 && problem(reply).code !== 'COUPON_REFUSED',
   )

@@ -68,6 +68,14 @@ export function paying(world: BillingWorld) {
     await database.transaction((trx) => handler({ type, payload } as WattleEvent<T>, trx))
   }
 
+  /** Asks as the payment service does: who gets no answer, as from a machine that is too busy, asks again. */
+  async function reserve(hold: ReserveBody) {
+    for (;;) {
+      const reply = await world.reserve(hold)
+      if (reply.statusCode < 500) return reply
+    }
+  }
+
   const amountsOf = async (billId: string) => {
     const [row] = await postgres.query(
       'select paid_minor::float, reserved_minor::float, total_minor::float from bills where id = $1',
@@ -109,7 +117,7 @@ export function paying(world: BillingWorld) {
     expect(wrongUsers).toEqual([])
   }
 
-  return { newBill, addCoupon, learn, amountsOf, expectSound }
+  return { newBill, addCoupon, reserve, learn, amountsOf, expectSound }
 }
 
 export function holdOf(

@@ -48,7 +48,7 @@ describe('holding an amount of a bill for a payment', () => {
     const limits = { use_limit: 1, user_limit: 1, first_payment_only: true }
     const couponCode = await pay.addCoupon(limits)
     const hold = holdOf(person, billId, { couponCode })
-    const replies = await Promise.all(upTo(20).map(() => world.reserve(hold)))
+    const replies = await Promise.all(upTo(20).map(() => pay.reserve(hold)))
     const first = replies[0]?.body
     for (const reply of replies) {
       expect([reply.statusCode, reply.body]).toEqual([200, first])
@@ -97,7 +97,7 @@ describe('holding an amount of a bill for a payment', () => {
 
   test('partial payments add up to the total and never over it, a hundred at once', async () => {
     const replies = await Promise.all(
-      upTo(100).map(() => world.reserve(holdOf(person, billId, { amountMinor: 30 }))),
+      upTo(100).map(() => pay.reserve(holdOf(person, billId, { amountMinor: 30 }))),
     )
     const statuses = replies.map((reply) => reply.statusCode)
     expect(statuses.filter((status) => status === 200)).toHaveLength(33)
@@ -220,7 +220,7 @@ describe('a hold is refused with a clear problem and no effect', () => {
       upTo(40).map(async () => {
         const hold = holdOf(person, billId, { amountMinor: 10, couponCode })
         const [reply] = await Promise.all([
-          world.reserve(hold),
+          pay.reserve(hold),
           pay.learn('payment.canceled', outcomeOf(hold).ended),
         ])
         return reply.statusCode

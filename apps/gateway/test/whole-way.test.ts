@@ -41,20 +41,19 @@ async function startStack() {
   const [gatewayKeys, paymentKeys] = await Promise.all([standIn(internalKey), standIn(paymentKey)])
   const jwksUrl = `${gatewayKeys.url}/.well-known/jwks.json`
 
-  const startUser = startProcess('user', {
+  const user = await startProcess('user', {
     DATABASE_URL_USER: userDatabase.url,
     WATTLE_REDIS_CACHE_URL: redis.urlFor('user'),
     WATTLE_INTERNAL_JWKS_URL: jwksUrl,
     WATTLE_ACCESS_SIGNING_KEY: generateSigningKey(),
   })
-  const startBilling = startProcess('billing', {
+  const billing = await startProcess('billing', {
     DATABASE_URL_BILLING: billingDatabase.url,
     WATTLE_REDIS_CACHE_URL: redis.urlFor('billing'),
     WATTLE_REDIS_STATE_URL: state.url,
     WATTLE_INTERNAL_JWKS_URL: jwksUrl,
     WATTLE_PAYMENT_URL: paymentKeys.url,
   })
-  const [user, billing] = await Promise.all([startUser, startBilling])
   const payment = await startProcess('payment', {
     DATABASE_URL_PAYMENT: paymentDatabase.url,
     WATTLE_REDIS_CACHE_URL: redis.urlFor('payment'),

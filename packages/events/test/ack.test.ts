@@ -3,7 +3,7 @@ import { startRedis, type TestRedis } from '@wattle/testkit'
 import { openGroup } from '../src/group.ts'
 import { connect, paymentStream, soon } from './support.ts'
 
-describe('E2: acknowledgment', { timeout: 90_000 }, () => {
+describe('E2: acknowledgment', { timeout: 120_000 }, () => {
   let server: TestRedis
   beforeAll(async () => {
     server = await startRedis({ group: 'state' })

@@ -12,7 +12,7 @@ import {
   type Tables,
 } from './support.ts'
 
-describe('E1, E2, R4: rights', { timeout: 90_000 }, () => {
+describe('E1, E2, R4: rights', { timeout: 120_000 }, () => {
   test('relay and consumer do with the grants of infra/redis/shared-grants.json, and a consumer cannot forge an event', async () => {
     const server = await startRedis({
       acl: true,

@@ -4,7 +4,7 @@ import { consume, startRelay } from '../src/index.ts'
 import { note } from './consuming.ts'
 import { append, connect, environment, soon, startEventDatabase, type Tables } from './support.ts'
 
-describe('E1, E2, R6: Redis Cluster', { timeout: 90_000 }, () => {
+describe('E1, E2, R6: Redis Cluster', { timeout: 120_000 }, () => {
   test('events go from outbox to effect through a cluster, by configuration alone', async () => {
     const cluster = await startCluster()
     const db = await startEventDatabase()

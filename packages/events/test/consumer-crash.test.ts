@@ -12,7 +12,7 @@ import {
   soon,
 } from './support.ts'
 
-describe('E2: a consumer process that ends', { timeout: 90_000 }, () => {
+describe('E2: a consumer process that ends', { timeout: 120_000 }, () => {
   let server: TestRedis
   beforeAll(async () => {
     server = await startRedis({ group: 'state' })

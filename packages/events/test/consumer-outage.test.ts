@@ -3,7 +3,7 @@ import { startRedis, type TestRedis } from '@wattle/testkit'
 import { note, startConsuming } from './consuming.ts'
 import { append, recordingLog, soon } from './support.ts'
 
-describe('E2: the consumer, when something is away', { timeout: 60_000 }, () => {
+describe('E2: the consumer, when something is away', { timeout: 120_000 }, () => {
   let server: TestRedis
   beforeAll(async () => {
     server = await startRedis({ group: 'state' })

@@ -5,7 +5,7 @@ import { startRedis, type TestRedis } from '@wattle/testkit'
 import { note, startConsuming } from './consuming.ts'
 import { append, paymentStream, soon, upTo } from './support.ts'
 
-describe('E2: the consumer', { timeout: 60_000 }, () => {
+describe('E2: the consumer', { timeout: 120_000 }, () => {
   let server: TestRedis
   beforeAll(async () => {
     server = await startRedis({ group: 'state' })

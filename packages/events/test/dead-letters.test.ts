@@ -4,7 +4,7 @@ import { startRedis, type TestRedis } from '@wattle/testkit'
 import { note, startConsuming } from './consuming.ts'
 import { append, paymentStream, recordingLog, soon } from './support.ts'
 
-describe('E2: dead letters', { timeout: 60_000 }, () => {
+describe('E2: dead letters', { timeout: 120_000 }, () => {
   let server: TestRedis
   beforeAll(async () => {
     server = await startRedis({ group: 'state' })

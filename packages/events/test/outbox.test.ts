@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import { appendEvents, causedBy, checkEventMigrations } from '../src/index.ts'
 import { append, migrations, startEventDatabase, succeeded, upTo } from './support.ts'
 
-describe('E1: the outbox', { timeout: 90_000 }, () => {
+describe('E1: the outbox', { timeout: 120_000 }, () => {
   let db: Awaited<ReturnType<typeof startEventDatabase>>
   beforeAll(async () => {
     db = await startEventDatabase()

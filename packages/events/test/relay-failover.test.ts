@@ -15,7 +15,7 @@ import {
   soon,
 } from './support.ts'
 
-describe('E1: the relay, when servers and processes fail', { timeout: 90_000 }, () => {
+describe('E1: the relay, when servers and processes fail', { timeout: 120_000 }, () => {
   let group: TestSentinelGroup
   let db: Awaited<ReturnType<typeof startEventDatabase>>
   beforeAll(async () => {

@@ -17,7 +17,7 @@ import {
   soon,
 } from './support.ts'
 
-describe('E1: the relay', { timeout: 60_000 }, () => {
+describe('E1: the relay', { timeout: 120_000 }, () => {
   let server: TestRedis
   beforeAll(async () => {
     server = await startRedis({ group: 'state' })

@@ -97,7 +97,7 @@ export function firstAppearances(events: readonly StreamEvent[]): Map<string, nu
 export const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1)
 
 /** As `eventually`, with patience for a machine that is busy with other tests. */
-export const soon = <T>(check: () => T | Promise<T>, withinMs = 20_000) =>
+export const soon = <T>(check: () => T | Promise<T>, withinMs = 45_000) =>
   eventually(check, { withinMs, everyMs: 50 })
 
 /** A log that remembers. */

@@ -6,7 +6,7 @@ import { connect, paymentStream as key, upTo } from './support.ts'
 const trim = defineScript(new URL('../src/trim.lua', import.meta.url))
 const hourMs = 3_600_000
 
-describe('E1: trimming the stream', { timeout: 90_000 }, () => {
+describe('E1: trimming the stream', { timeout: 120_000 }, () => {
   let server: TestRedis
   let redis: RedisConnection
   let client: ReturnType<TestRedis['client']>

@@ -7,7 +7,8 @@ import { announce, settings } from './settings.ts'
 
 const { redisUrl, databaseUrl, environment, claimAfterMs, hangsAt } = settings
 const redis = connectRedis({ url: redisUrl, name: 'consumer' })
-const database = openDatabase({ url: databaseUrl, name: 'consumer', poolSize: 10 })
+const patience = { connectionTimeoutMs: 10_000, statementTimeoutMs: 15_000 }
+const database = openDatabase({ url: databaseUrl, name: 'consumer', poolSize: 10, ...patience })
 consume({
   redis,
   database,
