@@ -43,6 +43,18 @@ const contradiction =
   /cannot be committed|cannot be released: it is committed|has paid nothing|held is|refunded_at_most/
 const refusals = new Set(['AMOUNT_EXCEEDS_DUE', 'BILL_NOT_PAYABLE', 'COUPON_REFUSED'])
 
+/** Repeats what was interrupted, as the consumer does. */
+async function untilDone(work: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    const error = await work().then(
+      () => undefined,
+      (cause: unknown) => cause as { code?: string },
+    )
+    if (error === undefined) return
+    if (error.code !== 'UNAVAILABLE') throw error
+  }
+}
+
 async function play({ payments: wanted, batches }: Plan): Promise<void> {
   const people = [world.person(), world.person()]
   const bills = await Promise.all(
@@ -74,7 +86,7 @@ async function play({ payments: wanted, batches }: Plan): Promise<void> {
       cancel: () => pay.learn('payment.canceled', outcome.ended),
       refund: () => pay.learn('payment.refunded', outcome.refunded(refundMinor)),
     }[what as 'succeed']
-    await told().catch((error: unknown) => {
+    await untilDone(told).catch((error: unknown) => {
       if (!contradiction.test(String(error))) throw error
     })
   }
@@ -121,7 +133,9 @@ async function play({ payments: wanted, batches }: Plan): Promise<void> {
 
   // every payment comes to an end, so nothing stays held
   const open = holds.filter(({ paymentId }) => before.get(paymentId) !== 'committed')
-  await Promise.all(open.map((hold) => pay.learn('payment.canceled', outcomeOf(hold).ended)))
+  await Promise.all(
+    open.map((hold) => untilDone(() => pay.learn('payment.canceled', outcomeOf(hold).ended))),
+  )
   for (const id of bills.flat()) expect((await pay.amountsOf(id)).reserved).toBe(0)
   await pay.expectSound(people)
 }
@@ -152,16 +166,6 @@ describe('holds, coupons and the ends of payments in any order, at once and repe
         ...(index % 3 ? { couponCode } : {}),
       }),
     )
-    const untilDone = async (work: () => Promise<unknown>) => {
-      for (;;) {
-        const error = await work().then(
-          () => undefined,
-          (cause: unknown) => cause as { code?: string },
-        )
-        if (error === undefined) return
-        if (error.code !== 'UNAVAILABLE') throw error
-      }
-    }
     const isDone = new AbortController()
     const cutting = (async () => {
       for (let cuts = 0; cuts < 40 && !isDone.signal.aborted; cuts += 1) {

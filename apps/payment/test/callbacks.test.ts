@@ -68,11 +68,32 @@ describe('S2 a callback', () => {
   })
 
   test('may come before the charge call has returned', async () => {
-    const payment = await person.create({ instrument: 'test_callback_before_answer' })
-    const confirming = person.confirm(payment.id)
-    await eventually(async () => expect(await stateOf(payment.id)).toBe('succeeded'))
-    expect((await confirming).body).toMatchObject({ state: 'succeeded' })
-    expect(await world.eventsOf(payment.id)).toEqual(['payment.succeeded'])
+    const patient = await startPayment({
+      outside: world.outside,
+      settleMs: 1_500,
+      timing: { processorTimeoutMs: 4_000 },
+    })
+    try {
+      const payment = await person.create({ instrument: 'test_callback_before_answer' })
+      let hasReturned = false
+      const confirming = patient
+        .person(person.userId)
+        .confirm(payment.id)
+        .finally(() => (hasReturned = true))
+      await eventually(async () => {
+        const [charge] = await world.postgres.query('select from sandbox_charges where key = $1', [
+          payment.id,
+        ])
+        expect(charge).toBeDefined()
+      })
+      expect((await callBack({ chargeKey: payment.id })).status).toBe(204)
+      expect(await stateOf(payment.id)).toBe('succeeded')
+      expect(hasReturned).toBe(false)
+      expect((await confirming).body).toMatchObject({ state: 'succeeded' })
+      expect(await world.eventsOf(payment.id)).toEqual(['payment.succeeded'])
+    } finally {
+      await patient.stop()
+    }
   })
 
   test.each(['test_late_success', 'test_duplicate_callback', 'test_out_of_order_callback'])(

@@ -47,6 +47,7 @@ export const reservationRoutes = {
       'AMOUNT_EXCEEDS_DUE',
       'CURRENCY_MISMATCH',
       'COUPON_REFUSED',
+      'PAYMENT_STATE_CONFLICT',
     ],
   }),
 } as const
