@@ -18,6 +18,7 @@ const commands = {
   dev: { script: 'infra/local/src/main.ts', args: ['dev'] },
   doctor: { script: 'infra/local/src/main.ts', args: ['doctor'] },
   test: { script: 'infra/checks/test.ts', args: [] },
+  chaos: { script: 'infra/local/chaos/main.ts', args: [] },
 }
 
 /**

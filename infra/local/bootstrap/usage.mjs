@@ -44,13 +44,14 @@ Says what is missing or in the way on this machine, with the fix: Node, npm, por
 The exit code is 1 when something keeps the stack from starting.
 ${environment}`
 
-const all = `Usage: npm start | npm run stop | npm run dev | npm run doctor | npm test
+const all = `Usage: npm start | npm run stop | npm run dev | npm run doctor | npm run chaos | npm test
 
   npm start       starts the whole stack on this machine
   npm run stop    stops a stack left running
   npm run dev     like start, and restarts a service when its files change
   npm run doctor  says what is missing or in the way, and the fix
   npm test        checks, types and all tests
+  npm run chaos   faults under load, then an audit; -- money
 
 Add "-- --help" to a command for its options.
 `
