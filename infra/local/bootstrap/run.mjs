@@ -93,7 +93,11 @@ function handOver(command, args) {
   const bin = join(root, 'node_modules', '.bin')
   const child = spawn(pinnedNode(root), [script, ...command.args, ...args], {
     stdio: 'inherit',
-    env: { ...process.env, PATH: `${bin}:${process.env.PATH ?? ''}` },
+    env: {
+      NODE_COMPILE_CACHE: join(root, '.wattle', 'compile-cache'),
+      ...process.env,
+      PATH: `${bin}:${process.env.PATH ?? ''}`,
+    },
   })
   // The terminal sends Ctrl-C to the child as well, and npm sends it here a second time: the child counts them as one.
   for (const signal of signals) process.on(signal, () => child.kill(signal))

@@ -10,7 +10,7 @@ export const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(
 
 /**
  * The places under WATTLE_HOME, by default `.wattle` in the repo. Only `data` is emptied by `--fresh`. Programs that are
- * fetched once stay in the repo's `.wattle`, whatever WATTLE_HOME is.
+ * fetched once, and compiled code, stay in the repo's `.wattle`, whatever WATTLE_HOME is.
  */
 export function openHome(env: NodeJS.ProcessEnv = process.env) {
   const directory = resolve(env['WATTLE_HOME'] || join(root, '.wattle'))
@@ -18,6 +18,7 @@ export function openHome(env: NodeJS.ProcessEnv = process.env) {
   const home = {
     directory,
     programs: join(root, '.wattle'),
+    compileCache: join(root, '.wattle', 'compile-cache'),
     data: at('data'),
     redis: at('data', 'redis'),
     postgres: at('data', 'postgres'),
@@ -26,7 +27,6 @@ export function openHome(env: NodeJS.ProcessEnv = process.env) {
     logs: at('logs'),
     run: at('run'),
     lock: at('run', 'supervisor.lock'),
-    compileCache: at('compile-cache'),
   }
   mkdirSync(home.programs, { recursive: true })
   mkdirSync(directory, { recursive: true, mode: 0o711 })

@@ -63,10 +63,10 @@ export function createStack(options: StackOptions) {
   async function start(): Promise<{ redis: Redis; postgres: Postgres | undefined }> {
     const left = await stopLeftServers(home)
     if (left) output.say(`Stopped what an earlier stack had left running: ${left}`)
-    if (fresh) emptyData(home)
     const taken = await takenPorts(ports)
     if (taken.length > 0) throw new Problem(taken.join('\n'))
     signal.throwIfAborted()
+    if (fresh) emptyData(home)
 
     const names = definitions.map(({ name }) => name)
     const secrets = openSecrets(home.secrets, names)

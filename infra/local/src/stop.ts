@@ -3,6 +3,7 @@ import { acquireLock, lockHolder } from '../bootstrap/lock.mjs'
 import { isAlive, type ProcessIdentity } from '../bootstrap/processes.mjs'
 import { openHome } from './home.ts'
 import { stopLeftovers } from './leftovers.ts'
+import { Problem } from './problem.ts'
 
 const withinMs = 40_000
 
@@ -13,9 +14,7 @@ export async function stopCommand({ env }: { env: NodeJS.ProcessEnv }): Promise<
   const holder = lockHolder(home.lock)
   if (holder) {
     say(`Stopping the stack of process ${holder.pid} …`)
-    process.kill(holder.pid, 'SIGTERM')
-    // A suspended one would take the request only when it goes on.
-    process.kill(holder.pid, 'SIGCONT')
+    askToStop(holder.pid)
     if (!(await isGone(holder, withinMs))) {
       say(`It did not stop within ${withinMs / 1000} s; it is killed.`)
       process.kill(holder.pid, 'SIGKILL')
@@ -35,6 +34,20 @@ export async function stopCommand({ env }: { env: NodeJS.ProcessEnv }): Promise<
     return 0
   } finally {
     lock.release()
+  }
+}
+
+function askToStop(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM')
+    // A suspended one would take the request only when it goes on.
+    process.kill(pid, 'SIGCONT')
+  } catch (error) {
+    // Gone by now is as good.
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return
+    throw new Problem(`The stack (process ${pid}) belongs to another user, who has to stop it.`, {
+      cause: error,
+    })
   }
 }
 

@@ -46,8 +46,9 @@ export function createTier({
   circuit: ReturnType<typeof createCircuit>
 }) {
   const namespaceGeneration = keys.key('generation', 'all')
-  const deferred = { entries: new Set<string>(), generations: new Set<string>() }
-  const trusted = () => deferred.entries.size === 0 && deferred.generations.size === 0
+  let deferred = nothing()
+  let replaying = false
+  const trusted = () => !replaying && deferred.entries.size + deferred.generations.size === 0
   let timer: NodeJS.Timeout | undefined
   let closed = false
 
@@ -91,24 +92,20 @@ export function createTier({
     }
   }
 
-  let replaying = false
+  /** Sends what is kept. What is deferred while it is under way belongs to a later write, and is sent again. */
   async function replay(): Promise<void> {
     if (replaying || trusted()) return
+    const batch = deferred
+    deferred = nothing()
     replaying = true
-    const entries = [...deferred.entries]
-    const generations = [...deferred.generations]
-    const done = await send(entries, generations)
+    const done = await send([...batch.entries], [...batch.generations])
     replaying = false
-    if (done === undefined) return
-    for (const key of entries) deferred.entries.delete(key)
-    for (const key of generations) deferred.generations.delete(key)
+    if (done === undefined) defer([...batch.entries], [...batch.generations])
     if (!trusted()) return
     clearInterval(timer)
     timer = undefined
-    log.info(
-      { entries: entries.length, generations: generations.length },
-      'the cache is in use again',
-    )
+    const { entries, generations } = batch
+    log.info({ entries: entries.size, generations: generations.size }, 'the cache is in use again')
   }
 
   let wasReady = redis.state === 'ready'
@@ -150,6 +147,7 @@ export function createTier({
       entries: readonly string[],
       generations: readonly string[],
     ): Promise<InvalidationResult> {
+      if (entries.length + generations.length === 0) return 'applied'
       if ((await send(entries, generations)) !== undefined) return 'applied'
       defer(entries, generations)
       return 'deferred'
@@ -163,6 +161,8 @@ export function createTier({
 }
 
 export type Tier = ReturnType<typeof createTier>
+
+const nothing = () => ({ entries: new Set<string>(), generations: new Set<string>() })
 
 /** No part of a key is ever written as `~lease`, so this is nobody's entry. */
 const leaseOf = (entry: string) => `${entry}:~lease`

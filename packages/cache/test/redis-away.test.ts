@@ -1,4 +1,4 @@
-import { eventually } from '@wattle/testkit'
+import { eventually, startProxy } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { tag } from '../src/index.ts'
 import { test } from './setup.ts'
@@ -67,6 +67,38 @@ describe('C23 Redis slow or gone', () => {
       expect([byKey.value, byTag.value]).toEqual(['new', 'new'])
       expect([byKey.status, byTag.status]).toEqual(['hit', 'hit'])
     })
+  })
+
+  test('an invalidation that is deferred while earlier ones are being replayed is replayed too', async ({
+    server,
+    openAt,
+  }) => {
+    await using proxy = await startProxy(server)
+    const { cache, redis } = openAt(`redis://${proxy.host}:${proxy.port}`)
+    const raw = server.client()
+    await redis.whenReady(5_000)
+    let word = 'oldest'
+    const plan = cache.define({
+      thing: { load: async (_id: string) => word, key: (id) => [id], ttl: '1m' },
+    })
+    const { key } = await plan.thing.read('x')
+    await eventually(async () => expect((await plan.thing.read('x')).status).toBe('hit'))
+    const entry = (await raw.get(key)) ?? ''
+
+    proxy.blackhole()
+    word = 'old'
+    while ((await cache.invalidate([plan.thing.ref('x')])) === 'applied');
+    for (let i = 0; i < 3; i++) await cache.invalidate([plan.thing.ref('x')])
+    await proxy.heal()
+    proxy.slow(40)
+    // The replay has been executed, and its answer is still on the way back.
+    await eventually(async () => expect(await raw.get(key)).toBeNull(), { everyMs: 1 })
+    word = 'new'
+    expect(await cache.invalidate([plan.thing.ref('x')])).toBe('deferred')
+    await raw.set(key, entry, 'PX', 60_000)
+
+    await eventually(async () => expect((await plan.thing.read('x')).status).toBe('hit'))
+    expect(await plan.thing.get('x')).toBe('new')
   })
 
   test('killed and started again: entries of before are not believed', async ({ open, server }) => {
