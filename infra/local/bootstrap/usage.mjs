@@ -2,15 +2,16 @@
 
 const environment = `
 Environment
-  WATTLE_HOME                where everything local lives (.wattle)
-  WATTLE_HTTP_PORT_BASE      first port of the services (3000)
-  WATTLE_CACHE_PORT_BASE     first port of the Redis group "cache" (6380)
-  WATTLE_STATE_PORT_BASE     first port of the Redis group "state" (6390)
-  WATTLE_SENTINEL_PORT_BASE  first port of the Sentinels (26380)
-  WATTLE_REDIS_SERVER        the redis-server or valkey-server to use
-  DATABASE_URL_<SERVICE>     a database of your own for one service, such as DATABASE_URL_BILLING
-  DATABASE_OWNER_URL_<SERVICE>  the same as the role that migrates it, where that is another one
-  NO_COLOR                   plain output
+  WATTLE_HOME                   where everything local lives (.wattle)
+  WATTLE_HTTP_PORT_BASE         first port of the services (3000)
+  WATTLE_CACHE_PORT_BASE        first port of the Redis group "cache" (6380)
+  WATTLE_STATE_PORT_BASE        first port of the Redis group "state" (6390)
+  WATTLE_SENTINEL_PORT_BASE     first port of the Sentinels (26380)
+  WATTLE_REDIS_SERVER           the redis-server or valkey-server to use
+  DATABASE_URL_<SERVICE>        a database of your own for one service, such as DATABASE_URL_BILLING
+  DATABASE_OWNER_URL_<SERVICE>  the same, as the role that migrates it, where that is another one
+  WATTLE_LOG_LEVEL              of the services (info)
+  NO_COLOR                      plain output
 `
 
 const start = `npm start [-- OPTIONS]

@@ -1,11 +1,11 @@
 import { findPostgres, findRedisServer } from '@wattle/servers'
 import { execFile } from 'node:child_process'
-import { accessSync, constants, statfsSync } from 'node:fs'
+import { statfsSync } from 'node:fs'
 import { availableParallelism, freemem } from 'node:os'
 import { styleText } from 'node:util'
 import { lockHolder } from '../bootstrap/lock.mjs'
 import { externalDatabase } from './databases.ts'
-import { openHome, root, type Home } from './home.ts'
+import { openHome } from './home.ts'
 import { planPorts, takenPorts } from './ports.ts'
 import { listServices } from './service-list.ts'
 
@@ -24,9 +24,13 @@ export async function doctorCommand({ env }: { env: NodeJS.ProcessEnv }): Promis
     warning: styleText('yellow', 'warning', { stream: process.stdout }),
     blocker: styleText('red', 'blocks ', { stream: process.stdout }),
   }
+  // Several checks need the same: what is missing is said once.
+  const said = new Set<string>()
   let blockers = 0
   for (const check of [platform, npm, writeAccess, disk, memory, ports, redis, postgres]) {
     for (const { level, text } of await findings(check, env)) {
+      if (said.has(text)) continue
+      said.add(text)
       if (level === 'blocker') blockers += 1
       process.stdout.write(`${marks[level]}  ${text.replaceAll('\n', '\n         ')}\n`)
     }
@@ -65,24 +69,12 @@ function npm(): Promise<Finding[]> {
 }
 
 function writeAccess(env: NodeJS.ProcessEnv): Finding[] {
-  const { directory } = homeOf(env)
-  accessSync(directory, constants.W_OK)
+  const { directory } = openHome(env)
   return [{ level: 'fine', text: `${directory} can be written to` }]
 }
 
-function homeOf(env: NodeJS.ProcessEnv): Home {
-  try {
-    return openHome(env)
-  } catch (error) {
-    throw new Error(
-      `This user may not write under ${env['WATTLE_HOME'] ?? root}: change the owner, or set WATTLE_HOME (${(error as Error).message}).`,
-      { cause: error },
-    )
-  }
-}
-
 function disk(env: NodeJS.ProcessEnv): Finding[] {
-  const { directory } = homeOf(env)
+  const { directory } = openHome(env)
   const { bavail, bsize } = statfsSync(directory)
   const free = bavail * bsize
   const text = `${inMebibytes(free)} free on the disk of ${directory}`
@@ -108,7 +100,7 @@ function memory(): Finding[] {
 
 async function ports(env: NodeJS.ProcessEnv): Promise<Finding[]> {
   const plan = planPorts(env)
-  const holder = lockHolder(homeOf(env).lock)
+  const holder = lockHolder(openHome(env).lock)
   if (holder) {
     const text = `The stack is running (process ${holder.pid}), on its ports; "npm run stop" stops it`
     return [{ level: 'fine', text }]
@@ -120,7 +112,7 @@ async function ports(env: NodeJS.ProcessEnv): Promise<Finding[]> {
 
 async function redis(env: NodeJS.ProcessEnv): Promise<Finding[]> {
   const log = (text: string) => process.stdout.write(`${text}\n`)
-  const { version, source } = await findRedisServer({ workDir: homeOf(env).programs, env, log })
+  const { version, source } = await findRedisServer({ workDir: openHome(env).programs, env, log })
   return [{ level: 'fine', text: `Redis ${version} (${source})` }]
 }
 

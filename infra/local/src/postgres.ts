@@ -81,9 +81,19 @@ export async function stopLeftPostgres(home: Home): Promise<boolean> {
   // SIGINT is its fast shutdown: sessions end, everything is written down.
   if (wasRunning) await stopRecorded(recordFile(home), { signal: 'SIGINT', withinMs: 20_000 })
   if (wasRunning || !existsSync(startingFile(home))) return wasRunning
-  // Only a start can tell what an interrupted one left behind: it takes that over.
-  const server = await startServer({ directory: home.postgres })
-  await server.stop()
+  let wasAdopted = false
+  if (mayRunWithoutRecord(home)) {
+    // Only a start can tell what an interrupted one left behind: it takes that over.
+    const server = await startServer({ directory: home.postgres })
+    await server.stop()
+    wasAdopted = server.adopted
+  }
   rmSync(startingFile(home), { force: true })
-  return server.adopted
+  return wasAdopted
+}
+
+/** The data may lie elsewhere, where PostgreSQL's account cannot enter this folder: then it cannot be told from here. */
+function mayRunWithoutRecord(home: Home): boolean {
+  const at = (...names: string[]) => existsSync(join(home.postgres, ...names))
+  return at('data') ? at('data', 'postmaster.pid') : !at('data.new')
 }

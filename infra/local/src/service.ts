@@ -105,6 +105,7 @@ export function createService(options: {
 
   async function becomeReady(signal: AbortSignal, startedAt: number): Promise<void> {
     await until(async () => (await ask(port, '/livez', signal))?.status === 200, signal)
+    if (signal.aborted) return
     alive.resolve()
     await mayAskReadiness()
     const patientUntil = performance.now() + connectWithinMs

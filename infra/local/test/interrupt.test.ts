@@ -65,6 +65,19 @@ describe('R5 Ctrl-C leaves nothing running', { timeout: 90_000 }, () => {
     await expectNothingLeft(place)
   })
 
+  test('nor does a kill -9 on the way, once it was started again', async () => {
+    const killed = launch(place, 'start')
+    await killed.says('Starting the services')
+    killed.kill('SIGKILL')
+    await killed.ended
+    const run = launch(place, 'start')
+    await run.says(readyLine(place))
+    expect(run.output()).toContain('left running')
+    await pressCtrlC(run)
+    expect(await run.ended).toBe(0)
+    await expectNothingLeft(place)
+  })
+
   test('nor does a closed terminal', async () => {
     const run = launch(place, 'start')
     await run.says('Starting the services')

@@ -123,7 +123,8 @@ export function watchSentinels({
     }
     const reasons = new Set(sentinels.flatMap((sentinel) => sentinel.lastError()?.message ?? []))
     const where = addresses.map(formatAddress).join(', ')
-    throw new Error(`no Sentinel answers at ${where} (${[...reasons].join('; ')})`)
+    const why = reasons.size > 0 ? [...reasons].join('; ') : 'not in time'
+    throw new Error(`no Sentinel answers at ${where} (${why})`)
   }
 
   const timer = setInterval(look, timing.sentinelPollMs)
