@@ -27,6 +27,8 @@ const name = 'payment'
 
 await runService({
   name,
+  // The janitor may be waiting for a silent processor, twice.
+  closeTimeoutMs: 10_000,
   async start({ onClose }) {
     const config = paymentConfig()
     const { WATTLE_ENV: environment, DATABASE_URL_PAYMENT: databaseUrl } = config

@@ -31,7 +31,8 @@ async function main([command, ...args]: string[]): Promise<number> {
     const isUsage = (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true
     if (!isUsage && !(error instanceof Problem)) throw error
     const hint = isUsage ? ` Add "-- --help" for the options.` : ''
-    process.stderr.write(`${(error as Error).message}${hint}\n`)
+    const text = (error as Error).message.replace(/\.?$/, isUsage ? '.' : '$&')
+    process.stderr.write(`${text}${hint}\n`)
     return isUsage ? 2 : 1
   }
 }

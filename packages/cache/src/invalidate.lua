@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Removes entries together with their leases, and moves generations to a value never used before.
 -- KEYS[1..n] entries and leases   KEYS[n+1..] generations
 -- ARGV[1] n   ARGV[2] the new generation

@@ -80,7 +80,8 @@ export function createDeadLetters<DB>({
         await afterCommit(event)
       } catch (error) {
         if (error instanceof SubjectBusy) throw busy(error)
-        if (!letter) throw error
+        // A passing trouble of the database is not the letter's fault: who called tries again.
+        if (!letter || isPassing(error)) throw error
         const cause = letter.cause === 'gap' ? 'gap' : 'failed'
         await failedAgain(kysely, letter.id, cause, textOf(error))
         return { handled, stoppedBy: textOf(error) }
@@ -186,4 +187,11 @@ function readable(letter: DeadLetter): AnyEvent {
   const fault = payloadFault(decoded.event.type, decoded.event.payload)
   if (fault) throw new Error(fault)
   return decoded.event
+}
+
+function isPassing(error: unknown): boolean {
+  return (
+    error instanceof AppError &&
+    (error.code === 'UNAVAILABLE' || error.code === 'DEADLINE_EXCEEDED')
+  )
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import { Type } from 'typebox'
-import type { RouteContract, RouteReply, RouteRequest } from '@wattle/contracts'
+import { AppError, type RouteContract, type RouteReply, type RouteRequest } from '@wattle/contracts'
 import { describeRoute } from './openapi.ts'
 import { guard, type PrincipalOf } from './principal.ts'
 import { schemaFaults } from './schema-faults.ts'
@@ -78,6 +78,7 @@ export function addRoute<const R extends RouteContract>(
     handler: async (request, reply) => {
       reply.code(status)
       const { params, query, body, principal: user } = request
+      if (contract.body === undefined) refuseFields(body)
       // Validated by the contract's schemas before it gets here, which the types cannot see.
       const call: unknown = { params, query, body, user, request, reply }
       let result: unknown
@@ -95,6 +96,22 @@ export function addRoute<const R extends RouteContract>(
       return result
     },
   })
+}
+
+/** A route without a body contract takes none, or an empty object; bytes are for the handler to judge. */
+function refuseFields(body: unknown): void {
+  if (body === undefined || body === null || Buffer.isBuffer(body)) return
+  const isFields = typeof body === 'object' && !Array.isArray(body)
+  const names = isFields ? Object.keys(body) : ['']
+  if (names.length === 0) return
+  const problem = 'is not known here; this route takes no body'
+  const fields = names.slice(0, 64).map((field) => ({ in: 'body', field, problem }) as const)
+  const [first = ''] = names
+  throw new AppError(
+    'VALIDATION_FAILED',
+    `${first === '' ? 'body' : `body.${first}`} ${problem}.`,
+    { fields },
+  )
 }
 
 /** The serializer would write a missing amount as 0: outside production such a reply is an error that tests find. */

@@ -312,3 +312,30 @@ test('an AppError of a handler reaches the caller with its code and fields, with
   expect(problem.errors).toEqual([{ in: 'body', field: 'email', problem: 'is in use' }])
   expect(text).not.toContain('duplicate')
 })
+
+describe('a route that takes no body', () => {
+  const touch = defineRoute({
+    name: 'touch',
+    method: 'POST',
+    path: '/touch',
+    summary: 'Takes nothing',
+    auth: 'public',
+    replies: { 200: Type.Object({ touched: Type.Boolean() }) },
+  })
+
+  test('takes none or an empty object, and names any field that is sent all the same', async () => {
+    const own = await startApp((app) => addRoute(app, touch, () => ({ touched: true })))
+    try {
+      expect((await fetch(`${own.url}/touch`, { method: 'POST' })).status).toBe(200)
+      expect((await postJson(`${own.url}/touch`, '{}')).status).toBe(200)
+      const refused = await postJson(`${own.url}/touch`, '{"amountMinor":5}')
+      expect(refused.status).toBe(400)
+      expect(Object.keys(fieldsOf(refused.problem))).toEqual(['body.amountMinor'])
+      for (const body of ['[1]', '"x"', '5']) {
+        expect((await postJson(`${own.url}/touch`, body)).status).toBe(400)
+      }
+    } finally {
+      await own.app.close()
+    }
+  })
+})

@@ -1,27 +1,19 @@
-import { createHash } from 'node:crypto'
-import { AppError } from '@wattle/contracts'
+import { decodeCursor as decode, encodeCursor as encode, isTimestamp } from '@wattle/service'
 
 /** The last payment of a page: the next page begins after it. */
 export type Position = { readonly createdAt: string; readonly id: string }
 
-/**
- * Writes a position as an opaque text. It carries a check over `scope` (whose list, with which filters), so that it is
- * refused on another list and when it was changed; it is no secret and gives no access.
- */
+/** See `encodeCursor` of the service kit. */
 export function encodeCursor({ createdAt, id }: Position, scope: unknown): string {
-  const check = createHash('sha256').update(JSON.stringify([createdAt, id, scope]))
-  const text = `${createdAt} ${id} ${check.digest('base64url').slice(0, 16)}`
-  return Buffer.from(text).toString('base64url')
+  return encode([createdAt, id], scope)
 }
 
 /** Reads it back. Throws VALIDATION_FAILED that names `cursor` unless encodeCursor wrote it for the same scope. */
 export function decodeCursor(cursor: string, scope: unknown): Position {
-  const [createdAt = '', id = ''] = Buffer.from(cursor, 'base64url').toString('utf8').split(' ')
-  const position = { createdAt, id }
-  // Comparing the whole text refuses other spellings of the same bytes too.
-  if (encodeCursor(position, scope) === cursor) return position
-  const problem = 'is not the nextCursor of a page with the same filters; begin without it'
-  throw new AppError('VALIDATION_FAILED', `query.cursor ${problem}.`, {
-    fields: [{ in: 'query', field: 'cursor', problem }],
-  })
+  const [createdAt, id] = decode(
+    cursor,
+    scope,
+    ([time, payment]) => isTimestamp(time) && /^pay_[0-9a-f-]{36}$/.test(payment),
+  )
+  return { createdAt, id }
 }

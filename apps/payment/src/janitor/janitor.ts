@@ -15,6 +15,7 @@ import { backlogGauges } from './metrics.ts'
 /** How many payments, and how many refunds, one process attends to at a time. */
 const batch = 10
 const purgeBatch = 500
+const mostPurgeBatches = 20
 const purgeEveryMs = 60_000
 const dayMs = 86_400_000
 /** Promised are 24 hours. */
@@ -72,10 +73,16 @@ export async function janitorRound(deps: JanitorDeps): Promise<boolean> {
   }
 }
 
-/** Deletes what was kept long enough; some of it, at most. */
+/** Deletes what was kept long enough, in batches; bounded, so that a backlog does not keep the janitor from payments. */
 export async function purge(database: Pick<Database<DB>, 'kysely'>): Promise<void> {
-  await idempotencyStore(database.kysely).purge(keysKeptMs, purgeBatch)
-  await janitorStore(database.kysely).purgeCallbacks(callbacksKeptMs, purgeBatch)
+  const keys = idempotencyStore(database.kysely)
+  const callbacks = janitorStore(database.kysely)
+  for (const purgeSome of [
+    () => keys.purge(keysKeptMs, purgeBatch),
+    () => callbacks.purgeCallbacks(callbacksKeptMs, purgeBatch),
+  ]) {
+    for (let n = 0; n < mostPurgeBatches && (await purgeSome()) === purgeBatch; n += 1);
+  }
 }
 
 /** Runs rounds until it is stopped, and measures what is left to do. */

@@ -6,7 +6,7 @@ const limitMs = 10 * 60_000
 
 /*
  * Verifies the ledger straight on the database of DATABASE_URL_PAYMENT, prints what was found as JSON, and exits with 1
- * when there is a finding.
+ * when there is a finding, with 2 when it could not be verified.
  */
 const url = process.env['DATABASE_URL_PAYMENT']
 if (url === undefined || url === '') {
@@ -18,6 +18,10 @@ if (url === undefined || url === '') {
     const verification = await verifyLedger(database.kysely, AbortSignal.timeout(limitMs))
     console.log(JSON.stringify(verification, null, 2))
     if (!verification.balanced || verification.findings.length > 0) process.exitCode = 1
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    console.error(`The ledger could not be verified: ${reason}`)
+    process.exitCode = 2
   } finally {
     await database.close()
   }

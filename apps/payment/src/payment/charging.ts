@@ -47,7 +47,10 @@ export function createCharging(deps: {
     await inUnit(async (unit) => {
       if (answer === undefined) await lifecycle.unclear(unit, row.id, askInMs)
       else if (answer.outcome === 'pending') await paymentStore(unit.trx).postpone(row.id, askInMs)
-      else await lifecycle.settle(unit, row.id, answer, cause)
+      else if ((await lifecycle.settle(unit, row.id, answer, cause)) === 'contradicts') {
+        // No effect on one that is settled; one that is not is asked about ever more seldom.
+        await paymentStore(unit.trx).postpone(row.id, askInMs)
+      }
     })
   }
 

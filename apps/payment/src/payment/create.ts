@@ -19,10 +19,10 @@ import { paymentView } from './view.ts'
 export type Reserve = (payment: PaymentRow) => Promise<Reservation>
 
 /** What billing says when it decides against a hold. Anything else says nothing about the payment. */
-const refusals: ReadonlySet<ErrorCode> = new Set([
-  ...reservationRoutes.reserve.errors,
-  'PAYMENT_STATE_CONFLICT',
-])
+const refusals: ReadonlySet<ErrorCode> = new Set(reservationRoutes.reserve.errors)
+
+/** What may be refused only because the payment that was given up before still holds it: its release is on its way. */
+const mayPass: ReadonlySet<ErrorCode> = new Set(['AMOUNT_EXCEEDS_DUE', 'COUPON_REFUSED'])
 
 /**
  * The creation of a payment: stored first, held in billing second. Who repeats the request goes on with the same
@@ -45,20 +45,24 @@ export function createOperation(
   const firstId = newId('pay')
 
   /** Asks billing, and stores what it says; returns the payment as it then is. */
-  async function hold(payment: PaymentRow): Promise<PaymentRow | undefined> {
+  async function hold(
+    payment: PaymentRow,
+    { afterAnother }: { afterAnother: boolean },
+  ): Promise<PaymentRow | undefined> {
     let reservation: Reservation
     try {
       reservation = await reserve(payment)
     } catch (error) {
       if (!(error instanceof AppError) || !refusals.has(error.code)) throw unanswered(error)
       const { code } = error
+      if (afterAnother && mayPass.has(code)) throw unanswered(error)
       const refused = await inUnit((unit) => lifecycle.refuse(unit, payment.id, code, cause))
       if (refused !== undefined) throw error
       return paymentStore(deps.database.kysely).byId(payment.id)
     }
     if (!fits(reservation, payment)) {
       log.error(
-        { reservation, paymentId: payment.id },
+        { paymentId: payment.id, heldState: reservation.state },
         'billing held something else than was asked',
       )
       throw new AppError('BAD_GATEWAY', 'Billing answered wrongly.')
@@ -82,7 +86,9 @@ export function createOperation(
       let paymentId = resourceId
       for (;;) {
         let payment = await paymentStore(deps.database.kysely).byId(paymentId)
-        if (payment?.reservation === 'pending') payment = await hold(payment)
+        if (payment?.reservation === 'pending') {
+          payment = await hold(payment, { afterAnother: paymentId !== resourceId })
+        }
         if (payment === undefined) throw new Error(`payment ${paymentId} of a key is missing`)
         if (payment.reservation === 'reserved') return { status: 201, body: paymentView(payment) }
         if (payment.reservation === 'refused') throw refusalOf(payment)

@@ -153,7 +153,9 @@ export function createRefunding(deps: {
       const store = refundStore(unit.trx)
       if (answer === undefined) await store.unclear(row.id, askInMs)
       else if (answer.outcome === 'pending') await store.postpone(row.id, askInMs)
-      else await settle(unit, row.id, answer, cause)
+      else if ((await settle(unit, row.id, answer, cause)) === 'contradicts') {
+        await store.postpone(row.id, askInMs)
+      }
     })
   }
 
