@@ -2,7 +2,7 @@
 
 const environment = `
 Environment
-  WATTLE_HOME                   where everything local lives (.wattle)
+  WATTLE_HOME                   where data, secrets and logs live (.wattle)
   WATTLE_HTTP_PORT_BASE         first port of the services (3000)
   WATTLE_CACHE_PORT_BASE        first port of the Redis group "cache" (6380)
   WATTLE_STATE_PORT_BASE        first port of the Redis group "state" (6390)

@@ -130,6 +130,10 @@ export function createStack(options: StackOptions) {
     const started = await postgres
     started?.supervise(signal)
     signal.throwIfAborted()
+    // A service's role has no business in the databases that every cluster has.
+    await started?.server.query(
+      'revoke connect, temporary on database postgres, template1 from public',
+    )
     // One after another: they would only wait for the lock on roles, which all share.
     for (const { name } of local) {
       databases.set(name, await localDatabase(name, started?.server.url() ?? '', secrets))
