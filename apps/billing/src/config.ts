@@ -1,17 +1,10 @@
-import { parseRedisUrl } from '@wattle/redis'
+import { parseRedisUrl, redisUrlSchemes } from '@wattle/redis'
 import { baseConfig, loadConfig, url, type Environment } from '@wattle/service'
 import { Type, type Static } from 'typebox'
 
 export const databaseUrl = url(['postgresql', 'postgres'])
 
-const redisUrl = url([
-  'redis',
-  'rediss',
-  'redis+sentinel',
-  'rediss+sentinel',
-  'redis+cluster',
-  'rediss+cluster',
-])
+const redisUrl = url(redisUrlSchemes)
 
 const schema = Type.Object({
   ...baseConfig,

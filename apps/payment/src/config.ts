@@ -1,18 +1,11 @@
 import { readSigningKeys } from '@wattle/identity'
-import { parseRedisUrl } from '@wattle/redis'
+import { parseRedisUrl, redisUrlSchemes } from '@wattle/redis'
 import { baseConfig, durationMs, loadConfig, url, type Environment } from '@wattle/service'
 import { Type, type Static } from 'typebox'
 import { readSecrets } from './processor/standard-webhooks.ts'
 import { defaultTiming, type Timing } from './timing.ts'
 
-const redisUrl = url([
-  'redis',
-  'rediss',
-  'redis+sentinel',
-  'rediss+sentinel',
-  'redis+cluster',
-  'rediss+cluster',
-])
+const redisUrl = url(redisUrlSchemes)
 
 const schema = Type.Object({
   ...baseConfig,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { newId, type Id, type Payment } from '@wattle/contracts'
 import type { CrashWorld } from './crash-world.ts'
-import type { Random } from './random.ts'
+import type { Random } from '@wattle/testkit'
 
 type Answer = { status: number; body: Record<string, unknown> }
 /** What was answered to the requests with one key, without their request ids. */

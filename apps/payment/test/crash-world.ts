@@ -6,7 +6,7 @@ import Fastify from 'fastify'
 import type { DB } from '../src/schema.ts'
 import { startBillingFixture } from './billing-fixture.ts'
 import { createCopy, type Copy } from './copies.ts'
-import type { Random } from './random.ts'
+import type { Random } from '@wattle/testkit'
 import { migrations, secret } from './world.ts'
 
 /** Copies of the service as processes, and what they stand on, which stays up. */

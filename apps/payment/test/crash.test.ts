@@ -6,7 +6,7 @@ import { verifyLedger } from '../src/ledger/verify.ts'
 import type { DB } from '../src/schema.ts'
 import { crashClients } from './crash-clients.ts'
 import { havoc, startCrashWorld, type CrashWorld } from './crash-world.ts'
-import { randomFrom } from './random.ts'
+import { randomFrom } from '@wattle/testkit'
 
 /**
  * Clients pay while copies of the service are killed and frozen at random. What is random comes from the seed; the

@@ -1,5 +1,5 @@
 import { readSigningKeys } from '@wattle/identity'
-import { parseRedisUrl } from '@wattle/redis'
+import { parseRedisUrl, redisUrlSchemes } from '@wattle/redis'
 import { baseConfig, loadConfig, url, type Environment } from '@wattle/service'
 import { Type, type Static } from 'typebox'
 
@@ -10,14 +10,7 @@ const schema = Type.Object({
   DATABASE_URL_USER: databaseUrl,
   /** Connections at most; copies of the service × this must stay below what the server allows. */
   WATTLE_DATABASE_POOL: Type.Integer({ minimum: 1, maximum: 200, default: 10 }),
-  WATTLE_REDIS_CACHE_URL: url([
-    'redis',
-    'rediss',
-    'redis+sentinel',
-    'rediss+sentinel',
-    'redis+cluster',
-    'rediss+cluster',
-  ]),
+  WATTLE_REDIS_CACHE_URL: url(redisUrlSchemes),
   /** Where the gateway publishes the keys of its internal tokens. */
   WATTLE_INTERNAL_JWKS_URL: url(['http', 'https']),
   /** Ed25519 private key in PKCS8 PEM; further keys after it are published too. */

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { eventually, type TestSentinelGroup } from '@wattle/testkit'
 import { isUp, type Services } from '../test/services.ts'
-import type { Random } from './random.ts'
+import type { Random } from '@wattle/testkit'
 
 /**
  * Kills and freezes what the payments stand on, one thing after another: the payment service (and with it the relay),

@@ -2,7 +2,7 @@ import { eventually, startSentinelGroup } from '@wattle/testkit'
 import { startServices, type Services } from '../test/services.ts'
 import { startHavoc } from './havoc.ts'
 import { createPayer, type Payer } from './payer.ts'
-import { randomFrom } from './random.ts'
+import { randomFrom } from '@wattle/testkit'
 
 const calmMs = 30_000
 const billTotalMinor = 10_000

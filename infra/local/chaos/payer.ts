@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { ok, post } from '../test/person.ts'
-import type { Random } from './random.ts'
+import type { Random } from '@wattle/testkit'
 
 /** What a payment that was acknowledged said last. */
 export type Acknowledged = { id: string; state: string; answers: Set<string> }

@@ -12,6 +12,7 @@ export type { MessageListener, Subscriber } from './subscriber.ts'
 export type { ClusterNode, ClusterTopology, GroupTopology, Topology } from './topology.ts'
 export {
   parseRedisUrl,
+  redisUrlSchemes,
   type ClusterConfig,
   type RedisConfig,
   type SentinelConfig,

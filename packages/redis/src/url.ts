@@ -53,6 +53,9 @@ const schemes = {
   'rediss+cluster': { mode: 'cluster', tls: true, port: 6379 },
 } as const
 
+/** What a Redis URL may begin with, before `://`. */
+export const redisUrlSchemes: readonly string[] = Object.keys(schemes)
+
 const tlsParameters = ['ca', 'cert', 'key', 'serverName']
 const sentinelParameters = ['sentinelUser', 'sentinelPassword', 'database']
 

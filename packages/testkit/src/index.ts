@@ -21,3 +21,5 @@ export {
   whyNoDocker,
 } from './containers.ts'
 export type { ContainerOptions, TestRedisContainer } from './containers.ts'
+export { randomFrom } from './random.ts'
+export type { Random } from './random.ts'

@@ -1,4 +1,4 @@
-/** Choices that repeat for the same seed (mulberry32). */
+/** Choices that repeat for the same seed (mulberry32). What the operating system does in between does not repeat. */
 export function randomFrom(seed: number) {
   let state = seed >>> 0
   function next(): number {
