@@ -14,6 +14,9 @@ export type Ending = { end(): Promise<void> }
 export type Question = { id: number; method: string; args: unknown[] }
 export type Answer = { id: number; result?: unknown; error?: string }
 
+/** A library that never answers must not stop the others from being measured. */
+const patienceMs = 120_000
+
 /**
  * Runs `open(setting)` of a module in a Node process of its own and gives access to the object that it resolves with,
  * or undefined if it resolves with nothing. One process for each variant: code that several variants share is then
@@ -49,6 +52,11 @@ export async function isolate<T extends object>(
     const answer = Promise.withResolvers<unknown>()
     const question: Question = { id: ++lastId, method, args }
     waiting.set(question.id, answer)
+    const patience = setTimeout(() => {
+      answer.reject(new Error(`${method} took more than ${patienceMs / 1000} s`))
+    }, patienceMs)
+    const done = () => clearTimeout(patience)
+    answer.promise.then(done, done)
     child.send(question, (error) => {
       if (error) answer.reject(error)
     })

@@ -85,19 +85,22 @@ export async function sideBySide(of: SideBySide): Promise<Row[]> {
   return variants.flatMap((variant) => rows.get(variant) ?? [])
 }
 
+/** How many batches of work a variant does before it counts: the compiler needs about a second of it. */
+const warmUpBatches = 5
+
 type Contender = { variant: Variant; running: Running; times: number; rates: number[] }
 
-/** Doubles a batch until it is long enough to be measured, then scales it, and runs it once at that size. */
+/** Doubles a batch until it is long enough to be measured, goes on until the variant is warm, and scales the batch. */
 async function batchSize(running: Running, batchMs: number): Promise<number> {
   let times = 16
-  let tookMs = await running.run(times)
-  while (tookMs < batchMs / 4 && times < 2 ** 28) {
-    times *= tookMs < batchMs / 32 ? 8 : 2
+  let tookMs = 0
+  let spentMs = 0
+  while (spentMs < warmUpBatches * batchMs) {
+    if (tookMs > 0 && tookMs < batchMs / 2) times *= tookMs < batchMs / 16 ? 8 : 2
     tookMs = await running.run(times)
+    spentMs += tookMs
   }
-  const scaled = Math.max(1, Math.round((times * batchMs) / tookMs))
-  await running.run(scaled)
-  return scaled
+  return Math.max(1, Math.round((times * batchMs) / tookMs))
 }
 
 function rotated<T>(list: readonly T[], by: number): T[] {

@@ -40,7 +40,7 @@ export function markdownOf({
     .replaceAll(/\n{3,}/g, '\n\n')
 }
 
-const heads = ['', 'median', 'from', 'to', '× floor', 'goal', ''] as const
+const heads = ['', 'median', 'from', 'to', 'ratio', 'goal', ''] as const
 
 function table(rows: readonly Row[]): string[] {
   const cells = rows.map((row) => [

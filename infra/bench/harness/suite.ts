@@ -43,7 +43,7 @@ export function suiteOptions(values: {
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${line}`)
     else process.stderr.write(`${line}\n`)
   }
-  return { rounds, quick, groups: group, trace, say, batchMs: quick ? 60 : 250 }
+  return { rounds, quick, groups: group, trace, say, batchMs: quick ? 100 : 250 }
 }
 
 /** Whether a group was asked for. */
