@@ -55,8 +55,8 @@ export async function isolate<T extends object>(
     const patience = setTimeout(() => {
       answer.reject(new Error(`${method} took more than ${patienceMs / 1000} s`))
     }, patienceMs)
-    const done = () => clearTimeout(patience)
-    answer.promise.then(done, done)
+    const settle = () => clearTimeout(patience)
+    answer.promise.then(settle, settle)
     child.send(question, (error) => {
       if (error) answer.reject(error)
     })

@@ -40,7 +40,7 @@ async function forEach(
 /** A tag that all of 50,000 entries carry: its invalidation, and the first read after it. */
 export async function tagOfMany(bench: Bench): Promise<Row[]> {
   const entries = bench.options.quick ? 5_000 : 50_000
-  const name = `Invalidating a tag of ${entries.toLocaleString('en-US')} entries`
+  const name = `Tag of ${entries.toLocaleString('en-US')} entries, invalidated`
   return forEach(bench, name, 'ms', async (subject) => {
     const ours = isOurs(subject)
     const need = { tagged: true, loader: 'stamp' } as const

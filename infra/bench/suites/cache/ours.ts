@@ -40,6 +40,7 @@ async function fromPlan(setting: Setting, strict: boolean): Promise<Subject> {
   return {
     ...common,
     get: entry.get,
+    isL1Hit: async (key) => (await entry.read(key)).tier === 'l1',
     getMany: (keys) => entry.getMany(keys.map((key) => [key])),
     invalidate: (key) => cache.invalidate([entry.ref(key)]),
   }
@@ -69,6 +70,7 @@ type CreateCache = (options: object) => {
   define(plan: { entry: object }): {
     entry: {
       get(key: string): Promise<unknown>
+      read(key: string): Promise<{ tier?: string }>
       getMany(keys: [string][]): Promise<unknown>
       ref(key: string): unknown
     }

@@ -13,7 +13,7 @@ export async function open({ subject: name, loader, ...rest }: ProcessSetting) {
   const openSubject = await subjects[name]()
   const subject = await openSubject({ ...rest, load })
   if (!subject) return undefined
-  const { get, getMany, valueOf = (result) => result } = subject
+  const { get, getMany, unwrap = (result) => result } = subject
   const { prefix } = rest
   const key = (number: number) => `${prefix}-${number}`
   const keysFrom = (first: number, count: number) =>
@@ -80,11 +80,11 @@ export async function open({ subject: name, loader, ...rest }: ProcessSetting) {
     /** Invalidates the tag of all entries, then reads one of them. Undefined where there are no tags. */
     async invalidateTag() {
       if (!subject.invalidateTag) return undefined
-      const old = valueOf(await get(key(0)))
+      const old = unwrap(await get(key(0)))
       const began = now()
       await subject.invalidateTag()
       const invalidated = now()
-      const next = valueOf(await get(key(0)))
+      const next = unwrap(await get(key(0)))
       const read = now()
       const stale = JSON.stringify(old) === JSON.stringify(next)
       return { invalidateMs: invalidated - began, readMs: read - invalidated, stale }
@@ -100,12 +100,12 @@ export async function open({ subject: name, loader, ...rest }: ProcessSetting) {
     /** Begins to watch one entry in L1: resolves as soon as it is there. */
     async watch(number: number, withinMs: number) {
       await get(key(number))
-      const old = JSON.stringify(valueOf(await get(key(number))))
+      const old = JSON.stringify(unwrap(await get(key(number))))
       const until = now() + withinMs
       const look = async (): Promise<number> => {
         for (;;) {
           const at = now()
-          if (JSON.stringify(valueOf(await get(key(number)))) !== old) return at
+          if (JSON.stringify(unwrap(await get(key(number)))) !== old) return at
           if (at > until) return Infinity
           await new Promise(setImmediate)
         }
@@ -116,15 +116,23 @@ export async function open({ subject: name, loader, ...rest }: ProcessSetting) {
     /** When the watched entry was gone from L1; Infinity when it stayed. */
     gone: () => watched,
 
-    /** Reads a sequence of keys, one after another; the share that needed no load. */
+    /** Reads a sequence of keys, one after another; the share that L1 had. */
     async hitRatio(sequence: Int32Array) {
       const before = loads()
-      for (const number of sequence) await get(String(number))
-      return 1 - (loads() - before) / sequence.length
+      let hits = 0
+      for (const number of sequence) {
+        if (!subject.isL1Hit) await get(String(number))
+        else if (await subject.isL1Hit(String(number))) hits++
+      }
+      if (!subject.isL1Hit) hits = sequence.length - (loads() - before)
+      return hits / sequence.length
     },
 
-    /** Bytes that an entry takes beyond its key and its value. Needs --expose-gc. */
-    bytesPerEntry: (entries: number) => bytesPerEntry(get, keysFrom(0, entries)),
+    /** Bytes that an entry takes beyond its key and its value, with room for just these. Needs --expose-gc. */
+    bytesPerEntry(entries: number) {
+      const another = { ...rest, load, prefix: `${prefix}x`, maxEntries: entries }
+      return bytesPerEntry(() => openSubject(another), keysFrom(0, entries))
+    },
 
     close: async () => void (await Promise.race([subject.close(), giveUp()])),
   }

@@ -21,7 +21,9 @@ export type Setting = {
 export type Subject = {
   get(key: string): Promise<unknown>
   /** What `get` resolved with, freed from what the library wraps it in. */
-  valueOf?(result: unknown): unknown
+  unwrap?(result: unknown): unknown
+  /** For what has Redis behind its L1 even so: reads, and says whether L1 had it. */
+  isL1Hit?(key: string): Promise<boolean>
   getMany?(keys: string[]): Promise<unknown>
   invalidate(key: string): Promise<unknown>
   /** Invalidates what carries the tag `all`. */

@@ -1,9 +1,12 @@
+import type { Subject } from './subject.ts'
+
 /**
  * How many bytes a cache takes for an entry beyond its key and value, which the caller holds as well. What the loader
  * makes is part of the entry, so it is weighed by itself first and subtracted.
+ * What a cache sets aside when it is opened counts: it is opened between the weighings.
  */
 export async function bytesPerEntry(
-  get: (key: string) => Promise<unknown>,
+  open: () => Promise<Subject | undefined>,
   keys: readonly string[],
 ): Promise<number> {
   const collect = globalThis.gc
@@ -17,14 +20,18 @@ export async function bytesPerEntry(
     const { heapUsed, arrayBuffers } = process.memoryUsage()
     return heapUsed + arrayBuffers
   }
-  // A Map of what the small loader makes: one empty-handed run, whose cost is known, stands for key and value.
+  // What the loader `small` makes.
   const values: unknown[] = Array.from({ length: keys.length })
   const empty = await weigh()
   for (const [at, key] of keys.entries()) values[at] = { id: key }
   const valuesAlone = (await weigh()) - empty
   values.length = 0
   const before = await weigh()
-  for (const key of keys) await get(key)
+  const subject = await open()
+  for (const key of keys) await subject?.get(key)
   const after = await weigh()
-  return (after - before - valuesAlone) / keys.length
+  await subject?.close()
+  const each = (after - before - valuesAlone) / keys.length
+  if (each < 0) throw new Error('it keeps no entries in the process')
+  return each
 }

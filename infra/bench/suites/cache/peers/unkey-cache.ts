@@ -21,7 +21,7 @@ export const unkeyCache: Open = async ({ url, prefix, tiers, load, tagged, pipel
   return (
     cache && {
       get: (key) => cache.swr(key, load),
-      valueOf: (result) => (result as { val: unknown }).val,
+      unwrap: (result) => (result as { val: unknown }).val,
       invalidate: (key) => cache.remove(key),
       close: () => redis.quit(),
     }
