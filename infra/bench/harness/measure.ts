@@ -11,9 +11,12 @@ import { failedRow, median, rowOf, type Goal, type Row } from './row.ts'
 /** A variant that is ready to be measured. */
 export type Running = {
   /** Performs the operation so many times; resolves with the milliseconds that it took. */
-  run(times: number): Promise<number>
+  run(times: number): Promise<number | Took>
   stop?(): Promise<void>
 }
+
+/** How long a batch took, and how much of the processor it used in its own process, in milliseconds. */
+export type Took = { ms: number; cpuMs: number }
 
 export type Variant = {
   name: string
@@ -54,7 +57,7 @@ export async function sideBySide(of: SideBySide): Promise<Row[]> {
       try {
         const running = await variant.start()
         if (!running) continue
-        const contender = { variant, running, times: 1, rates: [] }
+        const contender = { variant, running, times: 1, rates: [], cpuUs: [] }
         contenders.push(contender)
         contender.times = await batchSize(running, batchMs)
       } catch (cause) {
@@ -64,20 +67,32 @@ export async function sideBySide(of: SideBySide): Promise<Row[]> {
     const alive = () => contenders.filter(({ variant }) => !rows.has(variant))
     for (let round = 0; round < rounds; round++) {
       for (const contender of rotated(alive(), round)) {
-        const { variant, running, times, rates } = contender
+        const { variant, running, times, rates, cpuUs } = contender
         try {
-          rates[round] = (times * unitsPerRun * 1000) / (await running.run(times))
+          const { ms, cpuMs } = took(await running.run(times))
+          rates[round] = (times * unitsPerRun * 1000) / ms
+          if (cpuMs !== undefined) cpuUs.push((cpuMs * 1000) / (times * unitsPerRun))
         } catch (cause) {
           fail(variant, cause)
         }
       }
     }
     const base = alive().find(({ variant }) => variant.name === floor)
-    for (const { variant, rates } of alive()) {
+    for (const { variant, rates, cpuUs } of alive()) {
       const { name, ours = false, goal } = variant
+      const common = { group, variant: name, ours, unit }
       const ratio =
         base && median(rates.map((rate, round) => rate / (base.rates[round] ?? Number.NaN)))
-      rows.set(variant, rowOf({ group, variant: name, ours, unit, rounds: rates, ratio, goal }))
+      rows.set(
+        variant,
+        rowOf({
+          ...common,
+          rounds: rates,
+          ratio,
+          goal,
+          cpuUs: cpuUs.length > 0 ? median(cpuUs) : undefined,
+        }),
+      )
     }
   } finally {
     await Promise.allSettled(contenders.map(async ({ running }) => running.stop?.()))
@@ -88,7 +103,16 @@ export async function sideBySide(of: SideBySide): Promise<Row[]> {
 /** How many batches of work a variant does before it counts: the compiler needs about a second of it. */
 const warmUpBatches = 5
 
-type Contender = { variant: Variant; running: Running; times: number; rates: number[] }
+type Contender = {
+  variant: Variant
+  running: Running
+  times: number
+  rates: number[]
+  cpuUs: number[]
+}
+
+const took = (result: number | Took): { ms: number; cpuMs?: number } =>
+  typeof result === 'number' ? { ms: result } : result
 
 /** Doubles a batch until it is long enough to be measured, goes on until the variant is warm, and scales the batch. */
 async function batchSize(running: Running, batchMs: number): Promise<number> {
@@ -97,7 +121,7 @@ async function batchSize(running: Running, batchMs: number): Promise<number> {
   let spentMs = 0
   while (spentMs < warmUpBatches * batchMs) {
     if (tookMs > 0 && tookMs < batchMs / 2) times *= tookMs < batchMs / 16 ? 8 : 2
-    tookMs = await running.run(times)
+    tookMs = took(await running.run(times)).ms
     spentMs += tookMs
   }
   return Math.max(1, Math.round((times * batchMs) / tookMs))

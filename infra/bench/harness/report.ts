@@ -40,7 +40,7 @@ export function markdownOf({
     .replaceAll(/\n{3,}/g, '\n\n')
 }
 
-const heads = ['', 'median', 'from', 'to', 'ratio', 'goal', ''] as const
+const heads = ['', 'median', 'from', 'to', 'CPU µs', 'ratio', 'goal', ''] as const
 
 function table(rows: readonly Row[]): string[] {
   const cells = rows.map((row) => [
@@ -48,6 +48,7 @@ function table(rows: readonly Row[]): string[] {
     `${figure(row.value)} ${row.unit}`,
     figure(row.spread[0]),
     figure(row.spread[1]),
+    row.cpuUs === undefined ? '' : figure(row.cpuUs),
     row.ratio === undefined ? '' : row.ratio.toFixed(2),
     row.goal ? `${goalText(row.goal)} ${reached(row) ? '✓' : '✗'}` : '',
     row.note ?? '',

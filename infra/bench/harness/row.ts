@@ -13,6 +13,11 @@ export type Row = {
   spread: readonly [low: number, high: number]
   /** `value` as a multiple of the group's floor: the median of the ratios of each round. */
   ratio?: number | undefined
+  /**
+   * Microseconds of processor time for an operation, in the process that does it; the median. It hardly moves where a
+   * machine is busy with other things, and says nothing of what waits.
+   */
+  cpuUs?: number | undefined
   /** What this variant is to reach. */
   goal?: Goal | undefined
   note?: string | undefined

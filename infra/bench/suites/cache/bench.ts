@@ -1,6 +1,6 @@
 import type { TestRedis } from '@wattle/testkit'
 import { isolate, type Ending, type Isolated } from '../../harness/isolated.ts'
-import type { Running, Variant } from '../../harness/measure.ts'
+import type { Running, Took, Variant } from '../../harness/measure.ts'
 import type { Goal, Row } from '../../harness/row.ts'
 import { isWanted, type SuiteOptions } from '../../harness/suite.ts'
 import type { ProcessSetting, SubjectProcess } from './subject-process.ts'
@@ -59,8 +59,8 @@ export function variantOf(
     goal?: Goal | undefined
     need: Need
     prepare?: (remote: Remote) => Promise<unknown>
-    /** Milliseconds for so many operations; undefined where there is no such operation. */
-    run: (remote: Remote, times: number) => Promise<number | undefined>
+    /** Performs it so many times; undefined where there is no such operation. */
+    run: (remote: Remote, times: number) => Promise<Took | undefined>
   },
 ): Variant {
   const { subject, name = subject, goal, need, prepare, run } = of

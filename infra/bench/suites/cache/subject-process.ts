@@ -1,3 +1,4 @@
+import type { Took } from '../../harness/measure.ts'
 import { countedLoader, type LoaderName } from './loaders.ts'
 import type { Setting } from './subject.ts'
 import { subjects, type SubjectName } from './subjects.ts'
@@ -26,16 +27,16 @@ export async function open({ subject: name, loader, ...rest }: ProcessSetting) {
     const reader = async () => {
       while (next < times) await get(keys[next++ % keys.length] ?? '')
     }
-    const began = performance.now()
+    const done = stopwatch()
     await Promise.all(Array.from({ length: atOnce }, reader))
-    return performance.now() - began
+    return done()
   }
 
   return {
     /** Puts so many entries in, by reading them. */
     fill: async (entries: number) => void (await readAll(keysFrom(0, entries), entries, 64)),
 
-    /** Reads entries that are there; milliseconds. */
+    /** Reads entries that are there, and says how long it took. */
     hits(entries: number, times: number, atOnce: number) {
       return readAll(keysFrom(0, entries), times, atOnce)
     },
@@ -46,12 +47,12 @@ export async function open({ subject: name, loader, ...rest }: ProcessSetting) {
       const batches = Array.from({ length: Math.floor(entries / each) }, (_, at) =>
         keysFrom(at * each, each),
       )
-      const began = performance.now()
+      const done = stopwatch()
       for (let at = 0; at < times; at++) await getMany(batches[at % batches.length] ?? [])
-      return performance.now() - began
+      return done()
     },
 
-    /** Reads what is not there; milliseconds. */
+    /** Reads what is not there. */
     misses(times: number, atOnce: number) {
       const keys = keysFrom(fresh, times)
       fresh += times
@@ -140,6 +141,15 @@ export async function open({ subject: name, loader, ...rest }: ProcessSetting) {
 
 /** The clock that all processes of a machine share, in milliseconds. */
 const now = () => Number(process.hrtime.bigint()) / 1e6
+
+/** Starts counting; what it returns ends it. Loaders run here as well, the same for everybody. */
+function stopwatch(): () => Took {
+  const [began, cpu] = [performance.now(), process.cpuUsage()]
+  return () => {
+    const { user, system } = process.cpuUsage(cpu)
+    return { ms: performance.now() - began, cpuMs: (user + system) / 1000 }
+  }
+}
 
 /** How long the slowest caller of a crowd may wait; some libraries let callers of theirs wait for ever. */
 const crowdPatienceMs = 15_000
