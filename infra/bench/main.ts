@@ -17,8 +17,16 @@ const suites = globSync('*.ts', { cwd: fileURLToPath(new URL('suites', import.me
 const { names, options } = readCommandLine(process.argv.slice(2))
 const problem = await installPeers(process.stdout)
 if (problem !== undefined) fail(problem, 1)
-for (const name of names) await runSuite(name, options)
-process.exit(0)
+let failed = false
+for (const name of names) {
+  try {
+    await runSuite(name, options)
+  } catch (error) {
+    failed = true
+    console.error(`The benchmark "${name}" failed:`, error)
+  }
+}
+process.exit(failed ? 1 : 0)
 
 function readCommandLine(args: string[]): { names: string[]; options: SuiteOptions } {
   try {
@@ -40,11 +48,15 @@ function readCommandLine(args: string[]): { names: string[]; options: SuiteOptio
 async function runSuite(name: string, options: SuiteOptions): Promise<void> {
   const module = (await import(`./suites/${name}.ts`)) as Record<string, Suite | undefined>
   const suite = module[name]
-  if (!suite) fail(`infra/bench/suites/${name}.ts does not export a function "${name}".`, 1)
+  if (!suite) throw new Error(`infra/bench/suites/${name}.ts exports no function "${name}"`)
   const [startedAt, machine] = [new Date(), describeMachine()]
   const rows = await suite(options)
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[2K')
-  const { rounds, quick } = options
+  const { rounds, quick, groups } = options
+  if (rows.length === 0) {
+    console.error(`The benchmark "${name}" has no group with ${groups.join(' or ')} in its name.`)
+    return
+  }
   const tookMs = Date.now() - startedAt.getTime()
   const report: Report = { name, startedAt, tookMs, rounds, quick, machine, rows }
   const markdown = markdownOf(report)
