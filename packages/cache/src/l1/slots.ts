@@ -15,7 +15,7 @@ const firstCapacity = 512
 const growth = 1.2
 
 /**
- * The fields of entries, each in an array of its own with one place a slot: numbers in typed arrays, 95 bytes for an
+ * The fields of entries, each in an array of its own with one place a slot: numbers in typed arrays, 92 bytes for an
  * entry in all. Slots that were given back are used again first, so the arrays stay as short as the most entries that
  * ever were.
  *
