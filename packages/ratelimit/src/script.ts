@@ -1,0 +1,28 @@
+import { createHash } from 'node:crypto'
+import { defineScript, type Script } from '@wattle/redis'
+import type { Algorithm } from './policy.ts'
+
+/** In an order in which each comes after what it is built on. */
+const algorithms: readonly Algorithm[] = [
+  'token-bucket',
+  'leaky-bucket',
+  'fixed-window',
+  'sliding-counter',
+  'sliding-log',
+]
+
+/** `decide.lua` with the algorithms before it: one script decides calls of every kind, in any mix, in one round trip. */
+export const decideScript: Script = assemble()
+
+function assemble(): Script {
+  const read = (path: string) => defineScript(new URL(path, import.meta.url)).source
+  const source = [
+    'local algorithms = {}\n',
+    ...algorithms.map(
+      (name) => `algorithms['${name}'] = (function()\n${read(`./algorithms/${name}.lua`)}end)()\n`,
+    ),
+    read('./decide.lua'),
+  ].join('')
+  const sha = createHash('sha1').update(source).digest('hex')
+  return Object.freeze({ name: 'decide.lua', source, sha })
+}
