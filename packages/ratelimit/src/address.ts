@@ -25,9 +25,25 @@ export function addressGroup(address: string): string {
   return `${network.join(':')}::/64`
 }
 
+const mostKnown = 1_000
+const known = new Map<string, Personal>()
+const lasting = new WeakSet<object>()
+
 /** The key of an address: its group, hashed with the `personalSecret` of the key space. */
 export function byAddress(address: string): Personal {
-  return personal(addressGroup(address))
+  let part = known.get(address)
+  if (part === undefined) {
+    part = personal(addressGroup(address))
+    lasting.add(part)
+    if (known.size >= mostKnown) known.clear()
+    known.set(address, part)
+  }
+  return part
+}
+
+/** Whether the same object will come again for the same key, so that what was made of it is worth keeping. */
+export function isLasting(part: object): boolean {
+  return lasting.has(part)
 }
 
 export type ClientAddress = (request: { readonly raw: IncomingMessage }) => string

@@ -6,14 +6,13 @@
 -- ARGV[2…]  the rows, then for each key the number of its row, negative at the last level of a call
 -- Returns {now in µs, then for each call: 1 (allowed), 0 (refused) or -1 (a key holds something else), and for each of its levels: units remaining,
 --          µs until full, µs to wait (where refused: for the units; where allowed: for its turn), units charged}
-local time = redis.call('TIME')
+local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 local rows = {}
 local argument = 2
 for r = 1, tonumber(ARGV[1]) do
   local row = {
-    algorithm = algorithms[ARGV[argument]],
     limit = tonumber(ARGV[argument + 1]),
     window = tonumber(ARGV[argument + 2]),
     capacity = tonumber(ARGV[argument + 3]),
@@ -22,15 +21,18 @@ for r = 1, tonumber(ARGV[1]) do
     reserve = tonumber(ARGV[argument + 6]),
     charged_at = tonumber(ARGV[argument + 7]),
   }
+  row.look, row.charge = algorithms[ARGV[argument]].look, algorithms[ARGV[argument]].charge
   row.required = row.need + row.reserve
-  row.interval = math.ceil(row.window / row.limit)
+  row.interval = ceil(row.window / row.limit)
+  row.span = row.capacity * row.interval
+  row.required_span = row.required * row.interval
   rows[r] = row
   argument = argument + 8
 end
 
+-- Units to charge where it may be more than are needed.
 local function units_of(row, available)
-  if row.most <= row.need then return row.most end
-  return math.max(row.need, math.min(row.most, available - row.reserve))
+  return max(row.need, min(row.most, available - row.reserve))
 end
 
 local reply = { now }
@@ -40,7 +42,7 @@ local waits, there, resets, a, b, c = {}, {}, {}, {}, {}, {}
 local function decide(first, last, at, levels)
   local allowed = 1
   for k = first, last do
-    waits[k], there[k], resets[k], a[k], b[k], c[k] = levels[k].algorithm.look(KEYS[k], levels[k], now)
+    waits[k], there[k], resets[k], a[k], b[k], c[k] = levels[k].look(KEYS[k], levels[k], now)
     if waits[k] > 0 then allowed = 0 end
   end
   reply[at] = allowed
@@ -48,12 +50,13 @@ local function decide(first, last, at, levels)
     local row = levels[k]
     local remaining, reset, wait, units = there[k], resets[k], waits[k], 0
     if allowed == 1 then
-      units = units_of(row, remaining)
+      units = row.most
+      if units > row.need then units = units_of(row, remaining) end
       if units ~= 0 then
-        remaining, reset, wait = row.algorithm.charge(KEYS[k], row, now, units, a[k], b[k], c[k])
+        remaining, reset, wait = row.charge(KEYS[k], row, now, units, a[k], b[k], c[k])
       end
     end
-    reply[at + 1] = math.max(0, remaining - row.reserve)
+    reply[at + 1] = max(0, remaining - row.reserve)
     reply[at + 2] = reset
     reply[at + 3] = wait or 0
     reply[at + 4] = units
@@ -64,14 +67,15 @@ end
 -- The same for a call of one level, which most are, without the lists.
 local function decide_one(_, k, at, levels)
   local row = levels[k]
-  local wait, remaining, reset, a, b, c = row.algorithm.look(KEYS[k], row, now)
+  local wait, remaining, reset, a, b, c = row.look(KEYS[k], row, now)
   local units = 0
   reply[at] = 0
   if wait == 0 then
     reply[at] = 1
-    units = units_of(row, remaining)
+    units = row.most
+    if units > row.need then units = units_of(row, remaining) end
     if units ~= 0 then
-      remaining, reset, wait = row.algorithm.charge(KEYS[k], row, now, units, a, b, c)
+      remaining, reset, wait = row.charge(KEYS[k], row, now, units, a, b, c)
     end
   end
   remaining = remaining - row.reserve

@@ -80,16 +80,20 @@ export function defineLimit<C>(deps: Deps, name: string, options: LimitOptions<C
     return decisionOfLocal(resolved, verdict, cost, now())
   }
 
-  function decide(resolved: Resolved, cost: number): Promise<Decision> {
-    if (resolved.rows.length === 0) return Promise.resolve(unlimited)
-    if (!decider.isAvailable) return Promise.resolve(withoutAsking(resolved, cost))
+  function decide(
+    resolved: Resolved,
+    cost: number,
+    finish: (decision: Decision) => Decision,
+  ): Promise<Decision> {
+    if (resolved.rows.length === 0) return Promise.resolve(finish(unlimited))
+    if (!decider.isAvailable) return Promise.resolve(finish(withoutAsking(resolved, cost)))
     return new Promise((settle) => {
       decider.decide(resolved.keys, resolved.rows, (reply, at) => {
-        settle(
+        const decision =
           reply === undefined
             ? withoutAsking(resolved, cost)
-            : decisionOfReply(resolved, reply, at, cost),
-        )
+            : decisionOfReply(resolved, reply, at, cost)
+        settle(finish(decision))
       })
     })
   }
@@ -127,7 +131,7 @@ export function defineLimit<C>(deps: Deps, name: string, options: LimitOptions<C
     }
     const resolved = resolve(context, 'take', call)
     if (leases === undefined || resolved.rows.length === 0) {
-      return decide(resolved, cost).then((decision) => settled(decision, context))
+      return decide(resolved, cost, (decision) => settled(decision, context))
     }
     return leases
       .decide(resolved, cost)
@@ -153,7 +157,7 @@ export function defineLimit<C>(deps: Deps, name: string, options: LimitOptions<C
   const limit: Limit<C> = {
     name,
     take,
-    peek: (context, call) => decide(resolve(context, 'peek', call), 0),
+    peek: (context, call) => decide(resolve(context, 'peek', call), 0, (decision) => decision),
     async refund({ receipt }) {
       if (receipt === undefined || receipt.refunded) return false
       receipt.refunded = true

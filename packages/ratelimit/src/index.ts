@@ -1,6 +1,7 @@
 export {
   fixedWindow,
   leakyBucket,
+  scaledBy,
   slidingCounter,
   slidingLog,
   tokenBucket,

@@ -1,4 +1,5 @@
 import type { KeyPart, KeySpace } from '@wattle/redis'
+import { isLasting } from './address.ts'
 import type { CallOptions, Level, LimitOptions, Priority } from './limit.ts'
 import { scaled, type Algorithm, type Policy } from './policy.ts'
 import { rowOf, type Row } from './row.ts'
@@ -103,20 +104,27 @@ function prepareLevel<C>(keys: KeySpace, level: Level<C>, path: string): Prepare
     return made
   }
 
-  const keysByPart = new Map<string, string>()
+  const keysByText = new Map<string, string>()
+  const keysByObject = new WeakMap<object, string>()
 
   function keyOf(context: C, { algorithm }: Policy): string | undefined {
     const { prefix, beginning } = prefixOf(algorithm)
     if (key === undefined) return prefix
     const part = key(context)
     if (part === undefined) return undefined
-    if (typeof part !== 'string' || typeof policy === 'function') return build(part)
-    let known = keysByPart.get(part)
-    if (known === undefined) {
-      known = build(part)
-      if (keysByPart.size >= mostKept) keysByPart.clear()
-      keysByPart.set(part, known)
+    if (typeof policy === 'function') return build(part)
+    if (typeof part === 'string') {
+      let known = keysByText.get(part)
+      if (known === undefined) {
+        known = build(part)
+        if (keysByText.size >= mostKept) keysByText.clear()
+        keysByText.set(part, known)
+      }
+      return known
     }
+    if (typeof part !== 'object' || part === null || !isLasting(part)) return build(part)
+    let known = keysByObject.get(part)
+    if (known === undefined) keysByObject.set(part, (known = build(part)))
     return known
 
     function build(value: KeyPart): string {

@@ -7,6 +7,7 @@ import { byAddress, clientAddress, type ClientAddress } from './address.ts'
 import { limitHeaders } from './headers.ts'
 import type { Decision, Limit, Priority } from './limit.ts'
 import type { RateLimits } from './limits.ts'
+import type { Policy } from './policy.ts'
 import { presets, type Preset } from './presets.ts'
 
 /** A limit as a route uses it. */
@@ -31,6 +32,8 @@ export type RateLimitPluginOptions = {
   readonly keyOf?: (request: FastifyRequest) => KeyPart
   /** See `clientAddress`; none is trusted by default. */
   readonly trustedProxies?: readonly string[]
+  /** Instead of the presets' own policies. */
+  readonly policies?: Readonly<Partial<Record<Preset, Policy>>>
   /** For the presets: see `withoutRedis` of a limit. */
   readonly withoutRedis?: 'local' | 'closed'
 }
@@ -79,7 +82,7 @@ async function register(app: FastifyInstance, options: RateLimitPluginOptions): 
   function presetLimit(preset: Preset): RouteLimit {
     const known = ofPresets.get(preset)
     if (known !== undefined) return known
-    const policy = presets[preset]
+    const policy = options.policies?.[preset] ?? presets[preset]
     const made = { limit: limits.define(preset, { policy, key: keyOf, withoutRedis }) }
     ofPresets.set(preset, made)
     return made
@@ -87,11 +90,16 @@ async function register(app: FastifyInstance, options: RateLimitPluginOptions): 
 }
 
 function enforce({ limit, cost = 1, priority }: RouteLimit) {
+  const isPlain = cost === 1 && priority === undefined
+  const take = (request: FastifyRequest) =>
+    isPlain
+      ? limit.take(request)
+      : limit.take(request, {
+          cost: typeof cost === 'function' ? cost(request) : cost,
+          ...(priority === undefined ? {} : { priority: priority(request) }),
+        })
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const decision = await limit.take(request, {
-      cost: typeof cost === 'function' ? cost(request) : cost,
-      ...(priority === undefined ? {} : { priority: priority(request) }),
-    })
+    const decision = await take(request)
     request.rateLimitDecision = decision
     reply.headers(limitHeaders(limit.name, decision))
     if (!decision.allowed) throw refusal(decision)

@@ -120,10 +120,24 @@ function isBucket({ algorithm }: Policy): boolean {
 export function scaled(policy: Policy, share: number): Policy {
   if (share >= 1) return policy
   const part = (units: number) => Math.max(1, Math.floor(units * share))
-  return {
-    ...policy,
-    limit: part(policy.limit),
-    capacity: part(policy.capacity),
-    bound: part(policy.bound),
+  return { ...policy, limit: part(policy.limit), capacity: part(policy.capacity) }
+}
+
+/** The same policy with `factor` times its units, at least one. Throws RangeError where that cannot be counted exactly. */
+export function scaledBy(policy: Policy, factor: number): Policy {
+  const times = (units: number) => Math.max(1, Math.round(units * factor))
+  const [limit, burst] = [times(policy.limit), times(policy.capacity)]
+  const { windowMs } = policy
+  switch (policy.algorithm) {
+    case 'fixed-window':
+      return fixedWindow({ limit, windowMs })
+    case 'sliding-log':
+      return slidingLog({ limit, windowMs })
+    case 'sliding-counter':
+      return slidingCounter({ limit, windowMs })
+    case 'token-bucket':
+      return tokenBucket({ limit, windowMs, burst })
+    default:
+      return leakyBucket({ limit, windowMs, queue: Math.max(0, burst - 1) })
   }
 }

@@ -11,13 +11,22 @@ const algorithms: readonly Algorithm[] = [
   'sliding-log',
 ]
 
+/** What the files may use: looking a global up costs as much as some of the arithmetic. */
+const preamble = [
+  'local call, format = redis.call, string.format',
+  'local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max',
+  'local KEYS, ARGV, tonumber = KEYS, ARGV, tonumber',
+  'local algorithms = {}',
+  '',
+].join('\n')
+
 /** `decide.lua` with the algorithms before it: one script decides calls of every kind, in any mix, in one round trip. */
 export const decideScript: Script = assemble()
 
 function assemble(): Script {
   const read = (path: string) => defineScript(new URL(path, import.meta.url)).source
   const source = [
-    'local algorithms = {}\n',
+    preamble,
     ...algorithms.map(
       (name) => `algorithms['${name}'] = (function()\n${read(`./algorithms/${name}.lua`)}end)()\n`,
     ),

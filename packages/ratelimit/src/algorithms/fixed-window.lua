@@ -3,7 +3,7 @@
 -- ARGV   limit and window of the level's row, see decide.lua
 -- Returns look: µs to wait (0: enough is there), units there, µs until the window ends, state; charge: units there, µs
 local function look(key, row, now)
-  local ends, count = string.match(redis.call('GET', key) or '', '^(%d+):(%d+)$')
+  local ends, count = string.match(call('GET', key) or '', '^(%d+):(%d+)$')
   ends, count = tonumber(ends), tonumber(count)
   -- One that ends too late was begun by a server whose clock was ahead.
   if not ends or ends <= now or ends - now > row.window then
@@ -17,8 +17,8 @@ end
 local function charge(key, row, now, units, ends, count)
   local belongs = units >= 0 or row.charged_at > ends - row.window - 1
   if belongs then
-    count = math.max(0, count + units)
-    redis.call('SET', key, string.format('%.0f:%.0f', ends, count), 'PX', math.ceil((ends - now) / 1000))
+    count = max(0, count + units)
+    call('SET', key, format('%d:%d', ends, count), 'PX', ceil((ends - now) / 1000))
   end
   return row.limit - count, ends - now
 end

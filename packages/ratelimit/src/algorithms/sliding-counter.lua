@@ -4,8 +4,8 @@
 -- ARGV   limit and window of the level's row, see decide.lua
 -- Returns look: µs to wait (0: enough is there), units there, µs until all is forgotten, state; charge: units there, µs
 local function read(key, row, now)
-  local index = math.floor(now / row.window)
-  local at, current, previous = string.match(redis.call('GET', key) or '', '^(%d+):(%d+):(%d+)$')
+  local index = floor(now / row.window)
+  local at, current, previous = string.match(call('GET', key) or '', '^(%d+):(%d+):(%d+)$')
   at, current, previous = tonumber(at), tonumber(current), tonumber(previous)
   if not at or at < index - 1 or at > index + 1 then return index, 0, 0 end
   if at == index - 1 then return index, 0, current end
@@ -14,7 +14,7 @@ local function read(key, row, now)
 end
 
 local function state_of(row, now, at, current, previous)
-  local elapsed = math.max(0, now - at * row.window)
+  local elapsed = max(0, now - at * row.window)
   local weighted = previous * (row.window - elapsed) / row.window
   local reset = 0
   if current > 0 then
@@ -22,14 +22,14 @@ local function state_of(row, now, at, current, previous)
   elseif previous > 0 then
     reset = row.window - elapsed
   end
-  return math.floor(row.limit - weighted - current), reset, elapsed
+  return floor(row.limit - weighted - current), reset, elapsed
 end
 
 -- When `units` more than `current` fit beside the fading `fading`: µs of the window that must have passed.
 local function fits_after(row, fading, current, units)
   local room = row.limit - units - current
   if room >= fading then return 0 end
-  return math.ceil(row.window * (1 - math.max(0, room) / fading))
+  return ceil(row.window * (1 - max(0, room) / fading))
 end
 
 local function look(key, row, now)
@@ -49,15 +49,15 @@ end
 
 local function charge(key, row, now, units, at, current, previous)
   if units >= 0 or row.charged_at >= at * row.window then
-    current = math.max(0, current + units)
+    current = max(0, current + units)
   elseif row.charged_at >= (at - 1) * row.window then
-    previous = math.max(0, previous + units)
+    previous = max(0, previous + units)
   end
   local available, reset = state_of(row, now, at, current, previous)
   if reset > 0 then
-    redis.call('SET', key, string.format('%.0f:%.0f:%.0f', at, current, previous), 'PX', math.ceil(reset / 1000))
+    call('SET', key, format('%d:%d:%d', at, current, previous), 'PX', ceil(reset / 1000))
   else
-    redis.call('DEL', key)
+    call('DEL', key)
   end
   return available, reset
 end

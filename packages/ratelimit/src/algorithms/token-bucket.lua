@@ -4,25 +4,26 @@
 -- ARGV   capacity (burst) and window / limit (interval) of the level's row, see decide.lua
 -- Returns look: µs to wait (0: enough is there), units there, µs until full, state; charge: units there, µs until full
 local function look(key, row, now)
-  local interval = row.interval
-  local full = tonumber(redis.call('GET', key)) or now
+  local full = tonumber(call('GET', key)) or now
   if full < now then full = now end
   -- A clock that went back in a failover, or a limit that shrank, costs one full bucket at most.
-  local latest = now + row.capacity * interval
+  local latest = now + row.span
   if full > latest then full = latest end
-  local wait = full + row.required * interval - latest
+  local wait = full + row.required_span - latest
   if wait < 0 or row.need <= 0 then wait = 0 end
-  return wait, math.floor((latest - full) / interval), full - now, full
+  return wait, floor((latest - full) / row.interval), full - now, full
 end
 
 local function charge(key, row, now, units, full)
-  full = full + units * row.interval
-  if full <= now then
-    redis.call('DEL', key)
+  local interval = row.interval
+  full = full + units * interval
+  local used = full - now
+  if used <= 0 then
+    call('DEL', key)
     return row.capacity, 0
   end
-  redis.call('SET', key, full, 'PX', math.ceil((full - now) / 1000))
-  return math.floor((now + row.capacity * row.interval - full) / row.interval), full - now
+  call('SET', key, format('%d', full), 'PX', ceil(used / 1000))
+  return floor((row.span - used) / interval), used
 end
 
 return { look = look, charge = charge }

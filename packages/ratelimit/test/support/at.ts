@@ -8,9 +8,9 @@ export const extraTtlMs = 3_600_000
 
 /** The script as it is, but for the clock: its time comes with the call. */
 const source = replaced(
-  replaced(decideScript.source, "redis.call('TIME')", '{ ARGV[#ARGV - 1], ARGV[#ARGV] }'),
-  /('PX', |'PEXPIRE', key, )math\.ceil/g,
-  `$1${extraTtlMs} + math.ceil`,
+  replaced(decideScript.source, "call('TIME')", '{ ARGV[#ARGV - 1], ARGV[#ARGV] }'),
+  /('PX', |'PEXPIRE', key, )ceil/g,
+  `$1${extraTtlMs} + ceil`,
 )
 
 function replaced(text: string, what: string | RegExp, by: string): string {
