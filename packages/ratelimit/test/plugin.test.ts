@@ -1,6 +1,12 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { describe, expect } from 'vitest'
-import { rateLimit, slidingLog, tokenBucket, type RateLimitPluginOptions } from '../src/index.ts'
+import {
+  rateLimit,
+  slidingLog,
+  tokenBucket,
+  type Decision,
+  type RateLimitPluginOptions,
+} from '../src/index.ts'
 import { openLimits, test as base, type Process } from './support/setup.ts'
 import type { AppError } from '@wattle/contracts'
 import type { FastifyRequest } from 'fastify'
@@ -160,6 +166,39 @@ describe('L5 the Fastify plugin', () => {
     for (let n = 0; n < 5; n++) expect(await send('200')).toBe(200)
     expect([await send('401'), await send('200'), await send('401')]).toEqual([401, 200, 401])
     expect(await send('200')).toBe(429)
+  })
+
+  test('whoever leaves before the answer is counted by what it would have been', async ({
+    build,
+  }) => {
+    const { app, process } = await build()
+    const arrived = Promise.withResolvers<Decision | undefined>()
+    const limit = process.limits.define<FastifyRequest>('left', {
+      policy: slidingLog({ limit: 3, windowMs: 60_000 }),
+    })
+    const [answered, responded] = [Promise.withResolvers<object>(), Promise.withResolvers<void>()]
+    app.get(
+      '/slow',
+      {
+        config: { rateLimit: { limit, count: 'failed' } },
+        onResponse: async () => responded.resolve(),
+      },
+      (request) => {
+        arrived.resolve(request.rateLimitDecision)
+        return answered.promise
+      },
+    )
+    const url = await app.listen({ host: '127.0.0.1', port: 0 })
+    const leaves = new AbortController()
+    const left = fetch(`${url}/slow`, { signal: leaves.signal }).catch(() => 'left')
+    const decision = await arrived.promise
+    leaves.abort()
+    expect(await left).toBe('left')
+    answered.reject(Object.assign(new Error('wrong'), { status: 401 }))
+    await responded.promise
+    expect(decision?.receipt?.refunded).toBe(false)
+    const request = {} as FastifyRequest
+    expect(await limit.peek(request)).toMatchObject({ remaining: 2 })
   })
 
   test('cost, priority and several levels: the headers name them all', async ({ build }) => {
