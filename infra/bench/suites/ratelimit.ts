@@ -81,6 +81,8 @@ async function decisions(server: TestRedis, options: Options): Promise<Row[]> {
   let turn = 0
   const user = () => users[turn++ % users.length] ?? ''
   const much = { limit: 600_000, windowMs: minuteMs }
+  const log = slidingLog({ limit: 1_000, windowMs: 1_000 })
+  const queue = leakyBucket({ ...much, queue: 100_000 })
   const one = (name: string, policy: ReturnType<typeof tokenBucket>) => {
     const limit = limits.define<string>(name, { policy, key: (id) => id })
     return () => limit.take(user())
@@ -111,16 +113,8 @@ async function decisions(server: TestRedis, options: Options): Promise<Row[]> {
     { name: 'token bucket', ours: true, once: one('bucket', tokenBucket(much)), goal: 0.9 },
     { name: 'fixed window', ours: true, once: one('fixed', fixedWindow(much)) },
     { name: 'sliding counter', ours: true, once: one('counter', slidingCounter(much)) },
-    {
-      name: 'sliding log',
-      ours: true,
-      once: one('log', slidingLog({ limit: 1_000, windowMs: 1_000 })),
-    },
-    {
-      name: 'leaky bucket',
-      ours: true,
-      once: one('queue', leakyBucket({ ...much, queue: 100_000 })),
-    },
+    { name: 'sliding log', ours: true, once: one('log', log) },
+    { name: 'leaky bucket', ours: true, once: one('queue', queue) },
     {
       name: 'token bucket, leased',
       ours: true,
@@ -285,12 +279,10 @@ async function batchOf(
   }
 }
 
-const observers = new WeakMap<TestRedis, Redis>()
-
 async function redisMicroseconds(server: TestRedis): Promise<number> {
-  const observer = observers.get(server) ?? server.client()
-  observers.set(server, observer)
+  const observer = server.client()
   const text = await observer.info('cpu')
+  observer.disconnect()
   const seconds = [...text.matchAll(/used_cpu_(?:sys|user):([\d.]+)/g)].map((match) =>
     Number(match[1]),
   )
