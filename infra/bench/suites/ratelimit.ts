@@ -54,11 +54,8 @@ const minuteMs = 60_000
 type Options = { readonly rounds: number; readonly batchMs: number }
 
 /** Measures, and returns a row for each variant. */
-export async function ratelimit({ rounds = 9, batchMs = 250 }: Partial<Options> = {}): Promise<
-  Row[]
-> {
+export async function ratelimit(options: Options = { rounds: 9, batchMs: 250 }): Promise<Row[]> {
   await using server = await startRedis()
-  const options = { rounds, batchMs }
   return [...(await decisions(server, options)), ...(await routes(server, options))]
 }
 
@@ -136,33 +133,25 @@ async function decisions(server: TestRedis, options: Options): Promise<Row[]> {
 async function routes(server: TestRedis, options: Options): Promise<Row[]> {
   const redis = connectRedis({ url: server.url, name: 'bench-http' })
   await redis.whenReady(5_000)
-  const keys = keySpace({
-    environment: 'bench',
-    service: 'http',
-    personalSecret: 'a secret of the benchmark, 32 long',
-  })
+  const personalSecret = 'a secret of the benchmark, 32 long'
+  const keys = keySpace({ environment: 'bench', service: 'http', personalSecret })
   const limits = createRateLimits({ redis, keys, log: silent })
   const plain = new Redis(server.url)
   const pipelined = new Redis(server.url, { enableAutoPipelining: true })
+  const policies = { default: tokenBucket({ limit: 60_000_000, windowMs: minuteMs }) }
   const loose = { max: 10_000_000, timeWindow: minuteMs }
   const callers = await Promise.all([
     route(async () => {}),
     route(await fastifyRateLimit({ redis: plain, ...loose })),
     route(await fastifyRateLimit({ redis: pipelined, ...loose })),
-    route((app) =>
-      app.register(rateLimit, {
-        limits,
-        policies: { default: tokenBucket({ limit: 60_000_000, windowMs: minuteMs }) },
-      }),
-    ),
+    route((app) => app.register(rateLimit, { limits, policies })),
   ])
-  const [bare, peer, peerPipelined, ours] = callers.map((caller) => caller.call)
-  const never = () => Promise.reject(new Error('no such route'))
+  const [bare, peer, peerPipelined, ours] = callers
   const rows = await sideBySide({ ...options, server }, 'a limited Fastify route', [
-    { name: '@fastify/rate-limit on Redis', once: peer ?? never },
-    { name: '@fastify/rate-limit, auto-pipelined', once: peerPipelined ?? never },
-    { name: 'without a limit', once: bare ?? never },
-    { name: 'wattle', ours: true, once: ours ?? never, goal: 1.1 },
+    { name: '@fastify/rate-limit on Redis', once: peer.call },
+    { name: '@fastify/rate-limit, auto-pipelined', once: peerPipelined.call },
+    { name: 'without a limit', once: bare.call },
+    { name: 'wattle', ours: true, once: ours.call, goal: 1.1 },
   ])
   await Promise.all(callers.map((caller) => caller.close()))
   limits.close()
@@ -295,7 +284,7 @@ function median(values: readonly number[]): number {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const rows = await ratelimit({ rounds: Number(process.env['BENCH_ROUNDS'] ?? 9) })
+  const rows = await ratelimit()
   console.log(`${cpus()[0]?.model}, ${availableParallelism()} cores, Node ${process.versions.node}`)
   for (const row of rows) {
     const { group, variant, value, spread, ratio = Number.NaN, goal, cpuUs, redisUs } = row
