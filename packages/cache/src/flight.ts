@@ -53,7 +53,7 @@ export class Flight {
   callers = 1
   landed: ReadStatus | undefined
   tags: readonly string[]
-  readonly #startedMs: number
+  readonly startedMs: number
   #resolve!: (landing: Landing) => void
   #reject!: (cause: unknown) => void
   #stale: Entry | undefined
@@ -83,7 +83,7 @@ export class Flight {
     this.tags = request.tags
     this.shard = kind.shardOf(encoded)
     this.startTick = kind.space.local.tick
-    this.#startedMs = kind.space.now()
+    this.startedMs = kind.space.now()
     this.#refreshOf = refreshOf
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -98,7 +98,7 @@ export class Flight {
     if (mode === 'bypass' || !kind.space.enabled || !shard.available || !shard.settled) {
       return this.#bypass()
     }
-    const nowMs = this.#startedMs
+    const nowMs = this.startedMs
     const proven = this.#exactly
       ? nowMs < shard.trustedUntilMs
       : nowMs - shard.lastProofMs <= ordinaryWindowMs
@@ -209,6 +209,7 @@ export class Flight {
       case 'newer':
         return this.#read()
       case 'failed':
+      case 'writing':
         return this.#loadAlone('miss')
       case 'lost':
         if (this.#refreshOf !== undefined) return this.#end()
@@ -223,7 +224,7 @@ export class Flight {
   /** For the holder of the lease. It tells when it is done; it is asked for now and then, in case it dies. */
   #wait(): void {
     const { space } = this.kind
-    if (space.now() - this.#startedMs > this.kind.policy.hardTimeoutMs)
+    if (space.now() - this.startedMs > this.kind.policy.hardTimeoutMs)
       return this.#loadAlone('miss')
     // Waiting is no failure to agree.
     this.#tries = 0

@@ -21,6 +21,8 @@ export type ReadOptions = {
 }
 
 const noTags: readonly string[] = []
+/** As long as a proof of synchrony lasts. */
+const joinWindowMs = 1_000
 const valueOf = ({ value, copy }: Landing): unknown => (copy ? copy() : value)
 
 /** The reading of one kind of entry: from L1 at once, else by a flight. */
@@ -64,27 +66,36 @@ export class KindCore implements LocalKind {
     space.local.add(this)
   }
 
-  /** The value; rejects only when the load does. `load` and `tags` are called only when L1 has no answer. */
+  /** The value; rejects only when the load does. */
   get(key: Key, load: () => unknown, options?: ReadOptions): Promise<unknown> {
-    if (typeof key === 'string' && (options === undefined || options.after === undefined)) {
-      const slot = this.index.get(key)
-      // A caller's string is a name of L1 as it is, unless it begins with the mark of those that are not.
-      if (slot !== undefined && key.charCodeAt(0) !== 0) {
-        const l1 = this.l1
-        const nowMs = this.clock.nowMs()
-        const stamp = l1.stamps[slot] as number
-        if (
-          nowMs < (l1.checkAt[slot] as number) &&
-          nowMs < (l1.shards[slot] as Shard).trustedUntilMs &&
-          stamp >= this.floor &&
-          areCurrent(l1.tags[slot], stamp)
-        ) {
-          l1.hit(slot)
-          this.counts.l1Hits++
-          return Promise.resolve(l1.values[slot])
-        }
-      }
+    const hit = options?.after === undefined ? this.probe(key) : undefined
+    return hit ?? this.look(key, load, options)
+  }
+
+  /** The value, when L1 has it ready to be handed out. The hot path: nothing is called or made that is not needed. */
+  probe(key: Key): Promise<unknown> | undefined {
+    // A caller's string is a name of L1 as it is, unless it begins with the mark of those that are not.
+    if (typeof key !== 'string' || key.charCodeAt(0) === 0) return undefined
+    const slot = this.index.get(key)
+    if (slot === undefined) return undefined
+    const { l1 } = this
+    const nowMs = this.clock.nowMs()
+    const stamp = l1.stamps[slot] as number
+    if (
+      nowMs >= (l1.checkAt[slot] as number) ||
+      nowMs >= (l1.shards[slot] as Shard).trustedUntilMs ||
+      stamp < this.floor ||
+      !areCurrent(l1.tags[slot], stamp)
+    ) {
+      return undefined
     }
+    l1.hit(slot)
+    this.counts.l1Hits++
+    return Promise.resolve(l1.values[slot])
+  }
+
+  /** The value, when L1 has nothing ready. */
+  look(key: Key, load: () => unknown, options?: ReadOptions): Promise<unknown> {
     return this.#look(key, load, options).then(valueOf)
   }
 
@@ -173,12 +184,20 @@ export class KindCore implements LocalKind {
   /** Waits for a flight that is under way, or takes what it brought while that is being stored. */
   #join(flight: Flight): Promise<Landing> | undefined {
     if (!this.space.local.joinable(flight)) return undefined
+    const nowMs = this.space.now()
+    const isTrusted = nowMs < flight.shard.trustedUntilMs
     if (!flight.landed) {
+      // Who may have missed an invalidation waits for nothing that began long ago.
+      if (!isTrusted && nowMs - flight.startedMs > joinWindowMs) return undefined
       flight.callers++
       return flight.promise
     }
     // Now it is a value kept in this process like those of L1.
-    if (this.space.now() >= flight.shard.trustedUntilMs) return undefined
+    if (!isTrusted) return undefined
+    if (flight.landed === 'stale') {
+      this.counts.read('stale', 'l2', 1)
+      return flight.promise
+    }
     this.counts.l1Hits++
     return flight.promise.then((landing) => ({ ...landing, status: 'hit', tier: 'l1' }))
   }

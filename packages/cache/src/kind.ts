@@ -1,8 +1,9 @@
-import { durationMs, type Duration } from './duration.ts'
+import type { Duration } from './duration.ts'
 import type { Invalidation } from './invalidation.ts'
 import type { KindCore, ReadOptions } from './kind-core.ts'
 import type { Key } from './kind-name.ts'
 import type { ReadOutcome } from './outcome.ts'
+import { entryTtlMs } from './policy.ts'
 import type { Ref } from './refs.ts'
 import type { Store } from './store.ts'
 
@@ -84,7 +85,7 @@ export function createKind<V>({
     options && {
       tags: options.tags,
       after: options.after,
-      ttlMs: options.ttl === undefined ? undefined : durationMs(`ttl of ${core.name}`, options.ttl),
+      ttlMs: options.ttl === undefined ? undefined : entryTtlMs(core.name, options.ttl),
     }
   const ref = (key: Key): Ref => ({ entry: names.encode(key), kind: names })
   const look = async (key: Key) => (await core.peek(key)) as ReadOutcome<V | undefined>

@@ -38,8 +38,11 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
 
   function leave(): void {
     active--
-    const next = queue.shift()
-    if (next) next()
+    while (active < most) {
+      const next = queue.shift()
+      if (!next) return
+      next()
+    }
   }
 
   return {
@@ -79,11 +82,8 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
         report()
       }
       const begin = () => {
-        if (!running.has(one)) {
-          const next = queue.shift()
-          if (next) next()
-          return
-        }
+        // It was given up while it waited.
+        if (!running.has(one)) return
         begun = true
         active++
         let loading: Promise<unknown>

@@ -65,15 +65,13 @@ export function createLoadedKind<L extends Loader>({
     const [only] = parts
     return parts.length === 1 && typeof only === 'string' ? only : parts
   }
-  /** Whether the tags are needed is known only after L1 has been asked. */
-  const optionsOf = (args: Args, after?: string) => ({
-    get tags() {
-      return tags?.(...args)
-    },
-    after,
-  })
-  const get = (...args: Args) =>
-    core.get(keyOf(args), () => load(...args), tags && optionsOf(args)) as Promise<Value>
+  const optionsOf = (args: Args, after?: string) => ({ tags: tags?.(...args), after })
+  // The tags are of no use to a hit.
+  const get = (...args: Args) => {
+    const key = keyOf(args)
+    const hit = core.probe(key) ?? core.look(key, () => load(...args), tags && optionsOf(args))
+    return hit as Promise<Value>
+  }
   const read = (args: Args, after?: string) =>
     core.read(keyOf(args), () => load(...args), optionsOf(args, after)) as Promise<
       ReadOutcome<Value>

@@ -42,6 +42,13 @@ export type Policy = {
 /** Tags older than this are forgotten, so no entry may live longer. */
 export const longestMs = durationMs('the longest TTL', '7d')
 
+/** Milliseconds of a TTL. Throws a RangeError that names the kind when it is none, or longer than any entry may live. */
+export function entryTtlMs(kind: string, ttl: Duration): number {
+  const ms = durationMs(`ttl of ${kind}`, ttl)
+  if (ms > longestMs) throw new RangeError(`ttl of ${kind} is "${ttl}": at most 7d are possible`)
+  return ms
+}
+
 /** Throws a RangeError that names the kind and the setting when one is out of range. */
 export function policyOf(kind: string, options: KindOptions): Policy {
   const {

@@ -34,8 +34,11 @@ export type LeaseJob = {
 }
 export type LeaseResult =
   | { outcome: 'won'; epoch: string; sequence: string }
-  /** `lost`: another load is under way. `newer`: there is another entry than the one seen. */
-  | { outcome: 'lost' | 'newer' | 'failed' }
+  /**
+   * `lost`: another load is under way. `writing`: somebody is writing the value to the source. `newer`: there is another
+   * entry than the one seen.
+   */
+  | { outcome: 'lost' | 'writing' | 'newer' | 'failed' }
 
 export type FillJob = {
   entry: string
@@ -173,7 +176,7 @@ export function createRemote({
       for (const [at, job] of jobs.entries()) {
         const result = reply[at + 2]
         if (result === 1) job.done({ outcome: 'won', epoch, sequence })
-        else job.done({ outcome: result === 0 ? 'lost' : 'newer' })
+        else job.done({ outcome: result === 0 ? 'lost' : result === 2 ? 'writing' : 'newer' })
       }
     })
   })

@@ -120,7 +120,8 @@ export function createStore({
     ): Promise<{ value: V; invalidation: Invalidation }> {
       const encoded = names.encode(key)
       const shard = core.shardOf(encoded)
-      const token = space.nextToken()
+      // So marked, nobody waits for it as for a load.
+      const token = `>${space.nextToken()}`
       const ready = space.enabled && shard.available && shard.settled
       const epoch = ready
         ? await core
