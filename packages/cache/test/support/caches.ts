@@ -1,5 +1,6 @@
 import { connectRedis, keySpace, type ConnectOptions, type RedisConnection } from '@wattle/redis'
 import { eventually } from '@wattle/testkit'
+import type { Redis } from 'ioredis'
 import { expect } from 'vitest'
 import {
   createCache,
@@ -86,6 +87,16 @@ export const applied = ({ cache }: Pick<Opened, 'cache'>, refs: readonly Ref[]):
 /** Reads until the value comes from Redis, and so is there. */
 export const inL2 = (read: () => Promise<ReadOutcome<unknown>>) =>
   eventually(async () => expect(await read()).toMatchObject({ status: 'hit', tier: 'l2' }))
+
+/** Reads until some tier has the value. */
+export const isCached = (read: () => Promise<ReadOutcome<unknown>>) =>
+  eventually(async () => expect(await read()).toMatchObject({ status: 'hit' }))
+
+/** How often a server has executed a command. */
+export async function callsOf(raw: Redis, command: string): Promise<number> {
+  const text = await raw.info('commandstats')
+  return Number(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, 'm').exec(text)?.[1] ?? 0)
+}
 
 /** A source of words whose reads are counted. */
 export function source(initial = 'old') {
