@@ -272,19 +272,23 @@ export class Flight {
       this.#softTimer = setTimeout(() => this.#landStale(stale), policy.softTimeoutMs)
     }
     const startedMs = space.now()
-    space.loads.run(load, policy.hardTimeoutMs, {
-      done: (value) => {
-        this.kind.loaded(space.now() - startedMs, false)
-        this.#onValue(value, status)
+    space.loads.run(
+      load,
+      { kind: this.kind.name, timeoutMs: policy.hardTimeoutMs },
+      {
+        done: (value) => {
+          this.kind.loaded(space.now() - startedMs, false)
+          this.#onValue(value, status)
+        },
+        failed: (cause) => {
+          this.kind.loaded(space.now() - startedMs, true)
+          this.#onFailure(cause)
+        },
+        beat: this.#alone
+          ? undefined
+          : () => this.kind.remoteOf(this.shard).renew(this.#leaseKey(), this.#token),
       },
-      failed: (cause) => {
-        this.kind.loaded(space.now() - startedMs, true)
-        this.#onFailure(cause)
-      },
-      beat: this.#alone
-        ? undefined
-        : () => this.kind.remoteOf(this.shard).renew(this.#leaseKey(), this.#token),
-    })
+    )
   }
 
   #onFailure(cause: unknown): void {

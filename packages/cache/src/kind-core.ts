@@ -228,7 +228,8 @@ export class KindCore implements LocalKind {
     const ageMs = Math.max(0, shard.clock.nowMs() - loadedAt)
     const checkAt = l1.checkAt[slot] ?? 0
     const due = isSealed
-      ? checkAt === alwaysCheck && ageMs >= kept.entry.softMs * this.policy.refreshShare
+      ? checkAt === alwaysCheck &&
+        nowMs >= softUntil - kept.entry.softMs * (1 - this.policy.refreshShare)
       : nowMs >= checkAt
     if (load && due) {
       l1.checkAt[slot] = isSealed ? refreshAsked : softUntil
