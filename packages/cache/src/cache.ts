@@ -153,15 +153,21 @@ export function createCache(options: CacheOptions): Cache {
   const declared: { name: string; options: KindOptions }[] = []
   const ruleNames: string[] = []
 
-  function makeKind<V>(name: string, kindOptions: Parameters<Cache['kind']>[1]) {
+  const claimed = new Set<string>()
+  function claim(name: string, id: string): void {
     if (reserved.has(name))
       throw new TypeError(`a kind cannot be called ${name}: choose another name`)
+    if (claimed.has(id))
+      throw new TypeError(`the kind ${id} is declared twice: declare it once and share it`)
+    claimed.add(id)
+  }
+
+  function makeKind<V>(name: string, kindOptions: Parameters<Cache['kind']>[1]) {
     const { version = 1 } = kindOptions
     const id = `${name}@${version}`
-    if (cores.has(id))
-      throw new TypeError(`the kind ${id} is declared twice: declare it once and share it`)
     const policy = policyOf(name, kindOptions)
     const names = kindName(keys, name, version)
+    claim(name, id)
     const valueTags = kindOptions.valueTags as ((value: unknown) => readonly string[]) | undefined
     const core = new KindCore({ names, policy, space, valueTags })
     cores.set(id, core)
@@ -191,7 +197,11 @@ export function createCache(options: CacheOptions): Cache {
     },
     kind: <V>(name: string, kindOptions: Parameters<Cache['kind']>[1]) =>
       makeKind<V>(name, kindOptions).kind,
-    counter: (name, { ttl }) => createCounter(space, kindName(keys, name, 1), ttl),
+    counter(name, { ttl }) {
+      const counter = createCounter(space, kindName(keys, name, 1), ttl)
+      claim(name, `${name}@1`)
+      return counter
+    },
     invalidate,
     async invalidatePattern(pattern) {
       const [, name = '', beginning] = /^([a-z][a-z0-9-]*):([^*]*)\*$/i.exec(pattern) ?? []

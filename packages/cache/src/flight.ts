@@ -9,6 +9,7 @@ import {
   type Payload,
 } from './entry.ts'
 import type { KindCore } from './kind-core.ts'
+import { alwaysCheck } from './local.ts'
 import type { Landing, ReadStatus } from './outcome.ts'
 import type { Found, LeaseResult } from './remote.ts'
 
@@ -114,17 +115,23 @@ export class Flight {
   }
 
   #read(): void {
+    this.#ask(this.tags, (found) => this.#judge(found))
+  }
+
+  /** The entry and some tags; where Redis cannot be asked, or may not be believed, it loads instead. */
+  #ask(names: readonly string[], answered: (found: Found) => void): void {
+    const { kind, shard } = this
     const exactly = this.#exactly
-    const remote = this.kind.remoteOf(this.shard)
-    const entry = this.kind.entryKey(this.encoded, this.shard)
-    const tags = this.kind.tagKeys(this.tags, this.shard)
+    const remote = kind.remoteOf(shard)
+    const entry = kind.entryKey(this.encoded, shard)
+    const tags = kind.tagKeys(names, shard)
     const done = (found: Found | undefined) => {
       if (!found) return this.#bypass()
-      if (exactly && found.epoch !== this.shard.epoch) {
-        this.shard.look()
+      if (exactly && found.epoch !== shard.epoch) {
+        shard.look()
         return this.#bypass()
       }
-      this.#judge(found)
+      answered(found)
     }
     if (exactly) remote.readStrictly({ entry, tags, done })
     else remote.read({ entry, tags, done })
@@ -143,14 +150,7 @@ export class Flight {
     const more = entry.tags.filter((name) => !this.tags.includes(name))
     if (more.length === 0) return this.#judgeTags(entry, tags)
     // Tags that only the entry knows of: ask for them now.
-    this.kind.remoteOf(this.shard).read({
-      entry: this.kind.entryKey(this.encoded, this.shard),
-      tags: this.kind.tagKeys(more, this.shard),
-      done: (found) => {
-        if (!found) return this.#bypass()
-        this.#judgeTags(entry, [...tags, ...found.tags])
-      },
-    })
+    this.#ask(more, (found) => this.#judgeTags(entry, [...tags, ...found.tags]))
   }
 
   #judgeTags(entry: Entry, tags: readonly (Buffer | null)[]): void {
@@ -273,19 +273,23 @@ export class Flight {
       this.#softTimer = setTimeout(() => this.#landStale(stale), policy.softTimeoutMs)
     }
     const startedMs = space.now()
-    space.loads.run(load, policy.hardTimeoutMs, {
-      done: (value) => {
-        this.kind.loaded(space.now() - startedMs, false)
-        this.#onValue(value, status)
+    space.loads.run(
+      load,
+      { kind: this.kind.name, timeoutMs: policy.hardTimeoutMs },
+      {
+        done: (value) => {
+          this.kind.loaded(space.now() - startedMs, false)
+          this.#onValue(value, status)
+        },
+        failed: (cause) => {
+          this.kind.loaded(space.now() - startedMs, true)
+          this.#onFailure(cause)
+        },
+        beat: this.#alone
+          ? undefined
+          : () => this.kind.remoteOf(this.shard).renew(this.#leaseKey(), this.#token),
       },
-      failed: (cause) => {
-        this.kind.loaded(space.now() - startedMs, true)
-        this.#onFailure(cause)
-      },
-      beat: this.#alone
-        ? undefined
-        : () => this.kind.remoteOf(this.shard).renew(this.#leaseKey(), this.#token),
-    })
+    )
   }
 
   #onFailure(cause: unknown): void {
@@ -298,18 +302,14 @@ export class Flight {
 
   #onValue(value: unknown, status: 'miss' | 'bypass'): void {
     clearTimeout(this.#softTimer)
-    const { policy, counts, space } = this.kind
+    const { policy, space } = this.kind
     const isAbsent = value === undefined
     const isPlain = isAbsent || freezeIfPlain(value)
     let payload: Payload
     try {
       payload = encodePayload(value, isPlain)
     } catch (cause) {
-      counts.rejected('unserializable')
-      space.log.warn(
-        { err: cause, kind: this.kind.name },
-        'a value cannot be cached: it cannot be encoded',
-      )
+      this.kind.uncacheable(cause)
       this.#land({ value, status, tier: 'source', ageMs: 0, ttlMs: 0, copy: undefined })
       this.#release()
       return this.#end()
@@ -341,7 +341,14 @@ export class Flight {
     const { kind, shard } = this
     const leased = this.#leased
     if (!leased) return this.#end()
-    const computed = value === undefined ? [] : kind.valueTagsOf(value)
+    let computed: readonly string[]
+    try {
+      computed = value === undefined ? [] : kind.valueTagsOf(value)
+    } catch (cause) {
+      kind.uncacheable(cause)
+      this.#release()
+      return this.#end()
+    }
     const tags = computed.length === 0 ? this.tags : [...new Set([...this.tags, ...computed])]
     const bytes = encodeEntry(leased.epoch, leased.sequence, ages, tags, payload)
     kind.remoteOf(shard).store({
@@ -380,7 +387,7 @@ export class Flight {
       bytes,
       {
         // What readers may not share is looked at each time.
-        checkAt: value instanceof Sealed ? -Infinity : Math.min(softUntil, refreshAt),
+        checkAt: value instanceof Sealed ? alwaysCheck : Math.min(softUntil, refreshAt),
         softUntil,
         hardUntil: nowMs + ages.hardMs - ageMs,
         loadedAt: ages.storedAtMs,

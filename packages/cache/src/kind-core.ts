@@ -3,7 +3,7 @@ import { decodePayload, Sealed } from './codec.ts'
 import { Flight, type Request } from './flight.ts'
 import { localKey, type Key, type KindName } from './kind-name.ts'
 import type { Index } from './l1/l1.ts'
-import type { LocalKind, TagState } from './local.ts'
+import { alwaysCheck, refreshAsked, type LocalKind, type TagState } from './local.ts'
 import type { Landing, ReadOutcome } from './outcome.ts'
 import type { Policy } from './policy.ts'
 import type { Remote } from './remote.ts'
@@ -125,6 +125,15 @@ export class KindCore implements LocalKind {
     this.counts.loaded(milliseconds, failed)
   }
 
+  /** Tells why a value cannot be cached. */
+  uncacheable(cause: unknown): void {
+    this.counts.rejected('unserializable')
+    this.space.log.warn(
+      { err: cause, kind: this.name },
+      `a value of ${this.name} is not cached: it, or its tags, cannot be encoded`,
+    )
+  }
+
   shardOf(encoded: string): Shard {
     return shardFor(this.space.channel.shards, encoded)
   }
@@ -166,7 +175,9 @@ export class KindCore implements LocalKind {
     if (covered) {
       const landing = this.#here(id, encoded, load, options)
       if (landing) return Promise.resolve(landing)
-      const present = this.flights.get(id) ?? (load ? undefined : this.companions.get(`p${id}`))
+      const flight = this.flights.get(id)
+      // Who only looks does not wait for a load.
+      const present = load || flight?.landed ? flight : this.companions.get(`p${id}`)
       const joined = present && this.#join(present)
       if (joined) return joined
       if (present) present.poisoned = true
@@ -227,16 +238,20 @@ export class KindCore implements LocalKind {
     }
     const kept = l1.values[slot]
     const loadedAt = l1.loadedAt[slot] ?? 0
-    let value = kept
-    if (kept instanceof Sealed) {
-      value = decodePayload(kept.entry)
-    } else if (load && nowMs >= (l1.checkAt[slot] ?? 0)) {
-      l1.checkAt[slot] = softUntil
+    const isSealed = kept instanceof Sealed
+    const value = isSealed ? decodePayload(kept.entry) : kept
+    const ageMs = Math.max(0, shard.clock.nowMs() - loadedAt)
+    const checkAt = l1.checkAt[slot] ?? 0
+    const due = isSealed
+      ? checkAt === alwaysCheck &&
+        nowMs >= softUntil - kept.entry.softMs * (1 - this.policy.refreshShare)
+      : nowMs >= checkAt
+    if (load && due) {
+      l1.checkAt[slot] = isSealed ? refreshAsked : softUntil
       this.refresh(id, encoded, this.#request(load, options), loadedAt)
     }
     l1.hit(slot)
     this.counts.l1Hits++
-    const ageMs = Math.max(0, shard.clock.nowMs() - loadedAt)
     return { value, status: 'hit', tier: 'l1', ageMs, ttlMs: softUntil - nowMs, copy: undefined }
   }
 
