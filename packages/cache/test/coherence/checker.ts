@@ -81,7 +81,7 @@ export function check(history: History): Report {
       }
       const story = () => describeRead(history, read, ageMs)
 
-      const kind = origin === 'l1' || !read.alone ? 'lagging' : 'direct'
+      const kind = origin === 'l1' || origin === 'unknown' || !read.alone ? 'lagging' : 'direct'
       const required = owed.forAll(row, kind).requiredAt(startMs)
       if (version < required) complain('bound', startMs, `${story()}; ${required} was owed`)
       const own = owed.forOwner(row, process).requiredAt(startMs)
@@ -123,7 +123,7 @@ export const violationsIn = ({ violations }: Report): number =>
 type Tally = ReturnType<typeof newTally>
 const newTally = () => ({
   reads: 0,
-  byOrigin: { l1: 0, l2: 0, source: 0, bypass: 0 },
+  byOrigin: { l1: 0, l2: 0, source: 0, bypass: 0, unknown: 0 },
   stale: ageLimitsMs.map(() => 0),
   oldestMs: 0,
   wentBack: 0,

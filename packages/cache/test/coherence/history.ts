@@ -29,8 +29,8 @@ export type Invalidation = {
   atMs: number
 }
 
-/** Tiers that answer a read; `bypass` is the source, without the cache being asked. */
-export const origins = ['l1', 'l2', 'source', 'bypass'] as const
+/** What answered a read: a tier; the source, without the cache being asked; or a call that does not say. */
+export const origins = ['l1', 'l2', 'source', 'bypass', 'unknown'] as const
 export type Origin = (typeof origins)[number]
 
 /** Many reads of one process as columns: a run has millions. */
@@ -57,14 +57,15 @@ export type Phase = {
   bounds: Bounds
   /** Processes that were stopped and continued. */
   thawed: readonly { process: number; atMs: number }[]
-  /** Loads and reads of all processes: in calm before the fault, and when the processes had settled after it. */
+  /** In the first calm, and when the processes had settled after the fault. */
   load: { before: Load; after: Load } | undefined
   audit: Audit
 }
 
-export type Load = { loads: number; reads: number; writes: number }
+/** What all processes did during one second. Each write makes loads necessary, so their ratio is what is watched. */
+export type Load = { loads: number; writes: number }
 
-/** After healing, with nobody writing: how long until every tier of every process agreed with the source. */
+/** With nobody writing: how long until every tier of every process agreed with the source. */
 export type Audit = {
   agreedAfterMs: number | undefined
   differing: readonly string[]

@@ -4,10 +4,9 @@ import type { History, Load } from './history.ts'
 /** A call may take so long; what it needs from Redis has its own, much shorter bound. */
 export const mostMsOfACall = 2_000
 
-/** Loads for each read and write may rise to so much over those of the calm before. */
-const mostRise = 2
-/** Below this share of loads nobody would notice. */
-const noticeable = 0.05
+/** Loads for each write may rise to so much over those of the first calm, and by a few besides. */
+const mostRise = 3
+const noticeable = 10
 
 /** What does not depend on single reads: calls that hang, clients that end, tiers that differ, load that stays. */
 export function checkProcesses(
@@ -30,10 +29,14 @@ export function checkProcesses(
     }
     if (!load) continue
     const [before, after] = [loadsOf(load.before), loadsOf(load.after)]
-    if (after > noticeable && after > mostRise * before) {
-      complain('load', toMs - 1, `${after.toFixed(3)} loads a call, ${before.toFixed(3)} before`)
+    if (after > mostRise * before + noticeable) {
+      complain(
+        'load',
+        toMs - 1,
+        `${after.toFixed(1)} loads for each write, ${before.toFixed(1)} in the first calm`,
+      )
     }
   }
 }
 
-const loadsOf = ({ loads, reads, writes }: Load) => loads / Math.max(1, reads + writes)
+const loadsOf = ({ loads, writes }: Load) => loads / Math.max(1, writes)
