@@ -1,210 +1,247 @@
-import { randomUUID } from 'node:crypto'
-import type { KeyPart, KeySpace, RedisConnection } from '@wattle/redis'
+import { randomBytes } from 'node:crypto'
+import { createChannel, type KeySpace, type RedisConnection } from '@wattle/redis'
 import type { Registry } from 'prom-client'
-import { createCircuit } from './circuit.ts'
-import { durationMs, type Duration } from './duration.ts'
-import { decodeEntry, encodeEntry, type Cacheable } from './entry.ts'
-import { createStatistics, type KindStatistics, type ReadStatus } from './statistics.ts'
-import { createTier, type InvalidationResult, type Log } from './tier.ts'
-
-type Loader = (...args: never[]) => Promise<Cacheable | undefined>
-
-/** One line of a plan: a kind of cached thing. The parameters of `load` are those of `key` and `tags`. */
-export type KindPlan<L extends Loader> = {
-  /** Reads the source. What it rejects with reaches every waiting caller; `undefined` (absent) is not cached. */
-  load: L
-  /** The parts of the key. Mark personal ones with `personal()`. */
-  key: (...args: Parameters<L>) => readonly KeyPart[]
-  ttl: Duration
-  /** Names under which the entry can be invalidated together with others; known before it is loaded. */
-  tags?: (...args: Parameters<L>) => readonly string[]
-  /** Grows when the shape of the value changes; entries of another version are not seen. */
-  version?: number
-}
-
-/** A value and where it came from. */
-export type ReadOutcome<V> = {
-  readonly value: V
-  readonly status: ReadStatus
-  readonly key: string
-  /** Time since it was loaded, and until it expires; both 0 where nothing is stored. */
-  readonly ageMs: number
-  readonly ttlMs: number
-}
-
-export type Kind<L extends Loader> = {
-  /** The value: from Redis, or from `load`. Rejects only when `load` does. */
-  get(...args: Parameters<L>): ReturnType<L>
-  /** The same, with where it came from. */
-  read(...args: Parameters<L>): Promise<ReadOutcome<Awaited<ReturnType<L>>>>
-  /** Names the entry, for `invalidate`. */
-  ref(...args: Parameters<L>): Ref
-}
-
-/** What an invalidation can name: one entry, or all that carry a tag. */
-export type Ref = { readonly entry: string } | { readonly tag: string }
-
-/** All entries of the namespace that carry this tag. */
-export const tag = (name: string): Ref => ({ tag: name })
+import { createCounter, type CounterKind } from './counter.ts'
+import type { Duration } from './duration.ts'
+import { createInvalidation, type Invalidation } from './invalidation.ts'
+import { forgetOldTags } from './janitor.ts'
+import { createKind, type Kind } from './kind.ts'
+import { KindCore } from './kind-core.ts'
+import { kindName } from './kind-name.ts'
+import { createLoads } from './loads.ts'
+import { Local } from './local.ts'
+import { createLoadedKind, type KindPlan, type LoadedKind, type Loader } from './plan.ts'
+import { policyOf, type KindOptions } from './policy.ts'
+import { readMessage, type Ref } from './refs.ts'
+import { createRemote } from './remote.ts'
+import type { Rules, RuleTable } from './rules.ts'
+import { createWaiting, tagNames, type Log, type Space } from './space.ts'
+import { createStatistics, type KindStatistics } from './statistics.ts'
+import { createStore } from './store.ts'
+import { TurnClock } from './turn-clock.ts'
 
 export type Cache = {
-  /** Declares what a service caches. The returned object has one member for each kind of the plan. */
+  /** Declares what a service caches. The returned object has one member for each line of the plan. */
   define<T extends Record<string, Loader>>(plan: {
     [K in keyof T]: KindPlan<T[K]>
-  }): { [K in keyof T]: Kind<T[K]> }
+  }): { [K in keyof T]: LoadedKind<T[K]> }
+  /** A kind whose values are loaded by whoever asks. Throws when the kind, at this version, is there already. */
+  kind<V>(
+    name: string,
+    options: KindOptions & { valueTags?: (value: NonNullable<V>) => readonly string[] },
+  ): Kind<V>
+  /** Numbers that are counted in Redis. */
+  counter(name: string, options: { ttl: Duration }): CounterKind
   /**
-   * Removes what is named. Call it after the write has been committed. Resolves `applied` when Redis did it: no
-   * value loaded before can be stored any more. Resolves `deferred` when Redis cannot be reached: it is kept, and
-   * this process reads from the source until it has been replayed. Never rejects.
+   * Invalidates what is named. Call it after the write has been committed. `applied`: a master executed it, and from
+   * then on the promises of the README hold. `deferred`: Redis cannot be reached; it is kept, and until it has been
+   * executed this process reads from the source. Never rejects, and takes 100 ms at most; longer only for patterns.
    */
-  invalidate(refs: readonly Ref[]): Promise<InvalidationResult>
+  invalidate(refs: readonly Ref[]): Promise<Invalidation>
+  /**
+   * Invalidates every entry whose key begins like this: `user:*`, `bills:usr_7:*`. It walks over all keys of the Redis,
+   * so it is for operators and rare events; a tag does the same at once.
+   */
+  invalidatePattern(pattern: string): Promise<Invalidation>
+  /** Which events invalidate what. */
+  rules<Events>(table: RuleTable<Events>): Rules<Events>
+  /** The event types of every table given to `rules`. */
+  readonly ruleNames: readonly string[]
+  /** The kinds that were declared, with their options. */
+  readonly kinds: readonly { readonly name: string; readonly options: KindOptions }[]
+  /** Whether this process has proof, not older than a second, of having heard every invalidation. */
+  readonly synchronized: boolean
   statistics(): Record<string, KindStatistics>
+  /** From now on every read loads; invalidations go on, so that it can be switched on again at any time. */
+  switchOff(): void
+  switchOn(): void
+  readonly enabled: boolean
   close(): void
 }
-
-const leaseMs = 5_000
-const jitterShare = 0.1
 
 export type CacheOptions = {
   redis: RedisConnection
   keys: KeySpace
   log: Log
-  registry?: Registry
-  /** Longest wait for one Redis operation, in milliseconds; the source answers after it. */
-  deadlineMs?: number
+  registry?: Registry | undefined
+  /** Bounds of what this process keeps itself. Default 10,000 entries and 32 MiB. */
+  l1?: { maxEntries?: number; maxBytes?: number }
+  /** How many loaders may run at once. Default 256. */
+  loads?: number
+  /** Milliseconds of a clock that never goes back. */
   now?: () => number
+  /** Milliseconds since 1970, until the server's clock is known. */
+  wallNow?: () => number
   random?: () => number
 }
 
-/** The cache of one service: its namespace on a shared Redis. */
-export function createCache({
-  redis,
-  keys,
-  log,
-  registry,
-  deadlineMs = 100,
-  now = Date.now,
-  random = Math.random,
-}: CacheOptions): Cache {
-  const circuit = createCircuit({ failures: 3, openMs: 500, now })
-  const statistics = createStatistics({
-    service: keys.service,
-    registry,
-    circuitState: () => ['closed', 'half-open', 'open'].indexOf(circuit.state()),
-  })
-  const tier = createTier({
+const janitorEveryMs = 10 * 60_000
+/** Names that the cache uses for keys of its own. */
+const reserved = new Set(['tag', 'tags', 'generations', 'invalidations'])
+
+/** The cache of one service: its namespace on a shared Redis, and what this process keeps of it. */
+export function createCache(options: CacheOptions): Cache {
+  const { redis, keys, log, registry, now, wallNow, random = Math.random } = options
+  const { maxEntries = 10_000, maxBytes = 32 * 1024 * 1024 } = options.l1 ?? {}
+  const monotonic = now ?? (() => performance.now())
+  const statistics = createStatistics({ service: keys.service, registry })
+  const local = new Local({ maxEntries, maxBytes })
+  const waiting = createWaiting()
+
+  const channel = createChannel({
     redis,
     keys,
+    name: 'invalidations',
     log,
-    now,
-    uniqueToken: randomUUID,
-    deadlineMs,
-    statistics,
-    circuit,
+    now: monotonic,
+    ...(wallNow ? { wallNow } : {}),
+    listener: {
+      apply(payload, shard) {
+        const message = readMessage(payload)
+        local.apply(message)
+        statistics.lag(shard.clock.nowMs() - message.ms)
+      },
+      lost: () => local.lose(),
+      signal(text) {
+        const space = text.indexOf(' ')
+        waiting.wake(text.slice(space + 1), text.startsWith('failed') ? 'failed' : 'filled')
+      },
+    },
+    collapse: (shard) => invalidation.collapse(shard),
   })
-  const generationOf = (name: string) => keys.key('generation', 'tag', name)
-  const flights = new Map<string, Promise<ReadOutcome<unknown>>>()
 
-  function kind<L extends Loader>(name: string, plan: KindPlan<L>): Kind<L> {
-    type Value = Awaited<ReturnType<L>>
-    const ttlMs = durationMs(plan.ttl)
-    const keyOf = (args: Parameters<L>) =>
-      keys.key(plan.version ? `${name}@${plan.version}` : name, ...plan.key(...args))
-
-    async function load(args: Parameters<L>): Promise<Value> {
-      const started = now()
-      let failed = true
-      try {
-        const value = (await plan.load(...args)) as Value
-        failed = false
-        return value
-      } finally {
-        statistics.loaded(name, now() - started, failed)
-      }
-    }
-
-    function fill(
-      key: string,
-      token: string,
-      generations: readonly string[],
-      value: Value,
-    ): number {
-      const lifetimeMs = Math.ceil(ttlMs * (1 - jitterShare * random()))
-      let json: string
-      try {
-        json = JSON.stringify(value)
-      } catch (cause) {
-        log.warn({ err: cause, kind: name }, 'a value cannot be cached: it is not JSON')
-        statistics.fillRejected(name, 'unserializable')
-        return 0
-      }
-      const encoded = encodeEntry({ storedAtMs: now(), ttlMs: lifetimeMs, generations, json })
-      void tier.fill(key, token, encoded, lifetimeMs).then((stored) => {
-        if (!stored) statistics.fillRejected(name, stored === false ? 'lease' : 'unavailable')
-      })
-      return lifetimeMs
-    }
-
-    async function readThrough(key: string, args: Parameters<L>): Promise<ReadOutcome<Value>> {
-      const generationKeys = [
-        tier.namespaceGeneration,
-        ...(plan.tags?.(...args) ?? []).map(generationOf),
-      ]
-      const found = await tier.read(key, generationKeys)
-      if (!found) {
-        statistics.read(name, 'bypass')
-        return { value: await load(args), status: 'bypass', key, ageMs: 0, ttlMs: 0 }
-      }
-      const entry = found.raw === null ? undefined : decodeEntry(found.raw)
-      if (entry && entry.generations.join() === found.generations.join()) {
-        statistics.read(name, 'hit')
-        const ageMs = Math.max(0, now() - entry.storedAtMs)
-        const value = JSON.parse(entry.json) as Value
-        return { value, status: 'hit', key, ageMs, ttlMs: Math.max(0, entry.ttlMs - ageMs) }
-      }
-      statistics.read(name, 'miss')
-      const token = await tier.lease(key, leaseMs)
-      const value = await load(args)
-      const stored = token !== undefined && value !== undefined
-      const remainingMs = stored ? fill(key, token, found.generations, value) : 0
-      return { value, status: 'miss', key, ageMs: 0, ttlMs: remainingMs }
-    }
-
-    /** One flight for each key: who comes while it lasts gets its result. */
-    async function read(...args: Parameters<L>): Promise<ReadOutcome<Value>> {
-      const key = keyOf(args)
-      const present = flights.get(key)
-      if (present) return present as Promise<ReadOutcome<Value>>
-      const flight = readThrough(key, args)
-      flights.set(key, flight)
-      try {
-        return await flight
-      } finally {
-        if (flights.get(key) === flight) flights.delete(key)
-      }
-    }
-
-    return {
-      read,
-      get: (async (...args: Parameters<L>) => (await read(...args)).value) as Kind<L>['get'],
-      ref: (...args) => ({ entry: keyOf(args) }),
-    }
+  const process = randomBytes(9).toString('base64url')
+  let tokens = 0
+  const space: Space = {
+    keys,
+    redis,
+    channel,
+    remotes: [],
+    local,
+    loads: createLoads({ most: options.loads ?? 256, now: monotonic }),
+    waiting,
+    tags: tagNames({ keys, channel }),
+    statistics,
+    log,
+    // A clock that a test turns must be looked at each time.
+    clock: now ? { nowMs: now } : new TurnClock(),
+    now: monotonic,
+    random,
+    nextToken: () => `${process}.${tokens++}`,
+    enabled: true,
   }
+  const invalidation = createInvalidation(space)
+  const remotes = channel.shards.map((shard) => {
+    const generationsKey = invalidation.generationsKey(shard)
+    return createRemote({ redis, channel, shard, generationsKey, statistics, now: monotonic })
+  })
+  Object.assign(space, { remotes })
+  statistics.show({
+    l1Entries: () => local.l1.entries,
+    l1Bytes: () => local.l1.bytes,
+    evictions: () => local.l1.evictions,
+    synchronized: () => channel.trusted,
+    circuitOpen: () => channel.shards.some(({ circuit }) => circuit.state === 'open'),
+  })
+
+  const cores = new Map<string, KindCore>()
+  const declared: { name: string; options: KindOptions }[] = []
+  const ruleNames: string[] = []
+
+  function makeKind<V>(name: string, kindOptions: Parameters<Cache['kind']>[1]) {
+    if (reserved.has(name))
+      throw new TypeError(`a kind cannot be called ${name}: choose another name`)
+    const { version = 1 } = kindOptions
+    const id = `${name}@${version}`
+    if (cores.has(id))
+      throw new TypeError(`the kind ${id} is declared twice: declare it once and share it`)
+    const policy = policyOf(name, kindOptions)
+    const names = kindName(keys, name, version)
+    const valueTags = kindOptions.valueTags as ((value: unknown) => readonly string[]) | undefined
+    const core = new KindCore({ names, policy, space, valueTags })
+    cores.set(id, core)
+    declared.push({ name, options: kindOptions })
+    const store = createStore({ core, invalidation })
+    return { core, kind: createKind<V>({ core, store, invalidate }) }
+  }
+
+  const { invalidate } = invalidation
+  const janitor = setInterval(
+    () => {
+      for (const shard of channel.shards) forgetOldTags(space, shard).catch(() => {})
+    },
+    janitorEveryMs * (0.75 + random() / 2),
+  )
+  janitor.unref()
 
   return {
-    define: (plan) =>
-      Object.fromEntries(
-        Object.entries(plan).map(([name, line]) => [name, kind(name, line)]),
-      ) as never,
-    async invalidate(refs) {
-      const entries = refs.flatMap((ref) => ('entry' in ref ? [ref.entry] : []))
-      const generations = refs.flatMap((ref) => ('tag' in ref ? [generationOf(ref.tag)] : []))
-      const result = await tier.invalidate(entries, generations)
-      // A flight that began before may carry the old value: later callers must not join it.
-      flights.clear()
-      return result
+    define<T extends Record<string, Loader>>(plan: { [K in keyof T]: KindPlan<T[K]> }) {
+      const lines = Object.entries(plan) as [string, KindPlan<Loader>][]
+      return Object.fromEntries(
+        lines.map(([name, line]) => {
+          const made = makeKind<unknown>(name, line)
+          return [name, createLoadedKind({ ...made, plan: line })]
+        }),
+      ) as { [K in keyof T]: LoadedKind<T[K]> }
+    },
+    kind: <V>(name: string, kindOptions: Parameters<Cache['kind']>[1]) =>
+      makeKind<V>(name, kindOptions).kind,
+    counter: (name, { ttl }) => createCounter(space, kindName(keys, name, 1), ttl),
+    invalidate,
+    async invalidatePattern(pattern) {
+      const [, name = '', beginning] = /^([a-z][a-z0-9-]*):([^*]*)\*$/i.exec(pattern) ?? []
+      const matching = [...cores.values()].filter((core) => core.name === name)
+      if (beginning === undefined || matching.length === 0) {
+        throw new TypeError(
+          `"${pattern}" is no pattern: write a kind (${[...new Set(declared.map((kind) => kind.name))].join(', ')}), a colon, the beginning of a key and *`,
+        )
+      }
+      return invalidate(
+        matching.map(({ names }) => ({
+          startingWith: encodeBeginning(names, beginning),
+          kind: names,
+        })),
+      )
+    },
+    rules<Events>(table: RuleTable<Events>): Rules<Events> {
+      const types = Object.keys(table) as (keyof Events & string)[]
+      ruleNames.push(...types)
+      const on = async <Type extends keyof Events>(type: Type, event: Events[Type]) => {
+        const rule = table[type]
+        if (rule) await invalidate(rule(event))
+      }
+      const handlers = Object.fromEntries(
+        types.map((type) => [type, (event: Events[typeof type]) => on(type, event)]),
+      ) as unknown as Rules<Events>['handlers']
+      return { on, handlers }
+    },
+    ruleNames,
+    kinds: declared,
+    get synchronized() {
+      return channel.trusted
     },
     statistics: statistics.snapshot,
-    close: tier.close,
+    switchOff() {
+      space.enabled = false
+      local.lose()
+    },
+    switchOn() {
+      space.enabled = true
+    },
+    get enabled() {
+      return space.enabled
+    },
+    close() {
+      clearInterval(janitor)
+      channel.close()
+    },
   }
+}
+
+/** The complete parts of a beginning are encoded as those of keys; of the last one only a beginning is given. */
+function encodeBeginning(names: KindCore['names'], beginning: string): string {
+  const parts = beginning.split(':')
+  const last = parts.pop() ?? ''
+  const encoded = last === '' ? '' : names.encode(last)
+  return parts.map((part) => `${names.encode(part)}:`).join('') + encoded
 }

@@ -1,14 +1,13 @@
-export {
-  createCache,
-  tag,
-  type Cache,
-  type CacheOptions,
-  type Kind,
-  type KindPlan,
-  type ReadOutcome,
-  type Ref,
-} from './cache.ts'
+export { createCache, type Cache, type CacheOptions } from './cache.ts'
+export type { CounterKind } from './counter.ts'
 export type { Duration } from './duration.ts'
-export type { Cacheable } from './entry.ts'
-export type { KindStatistics, ReadStatus } from './statistics.ts'
-export type { InvalidationResult } from './tier.ts'
+export type { Invalidation } from './invalidation.ts'
+export type { CallOptions, Kind } from './kind.ts'
+export type { Key } from './kind-name.ts'
+export { LoadTimeoutError } from './loads.ts'
+export type { ReadOutcome, ReadStatus, ReadTier } from './outcome.ts'
+export type { KindPlan, LoadedKind } from './plan.ts'
+export type { KindOptions } from './policy.ts'
+export { everything, tag, type Ref, type TagMode } from './refs.ts'
+export type { Rules, RuleTable } from './rules.ts'
+export type { KindStatistics } from './statistics.ts'

@@ -1,91 +1,232 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { ReadStatus, ReadTier } from './outcome.ts'
 
-export type ReadStatus = 'hit' | 'miss' | 'bypass'
+export type Rejection = 'lease' | 'epoch' | 'invalidated' | 'unavailable' | 'unserializable'
 
 /** What one kind of entry has seen since the process started. */
-export type KindStatistics = Readonly<
-  Record<ReadStatus | 'loads' | 'loadErrors' | 'fillsRejected', number>
->
+export type KindStatistics = {
+  readonly hits: { readonly l1: number; readonly l2: number }
+  readonly stale: number
+  readonly misses: number
+  readonly bypasses: number
+  readonly loads: number
+  readonly loadErrors: number
+  /** Sum of the milliseconds that loads took. */
+  readonly loadMs: number
+  /** How often a flight waited for the load of another process. */
+  readonly leaseWaits: number
+  readonly fillsRejected: Readonly<Record<Rejection, number>>
+}
 
-/** Counts in the process, and in Prometheus where a registry is given. */
+/** Counts of one kind; plain fields, since some are counted at every read. */
+export class KindCounts {
+  l1Hits = 0
+  l2Hits = 0
+  stale = 0
+  misses = 0
+  bypasses = 0
+  loads = 0
+  loadErrors = 0
+  loadMs = 0
+  leaseWaits = 0
+  readonly fillsRejected: Record<Rejection, number> = {
+    lease: 0,
+    epoch: 0,
+    invalidated: 0,
+    unavailable: 0,
+    unserializable: 0,
+  }
+  readonly #observeLoad: (seconds: number) => void
+
+  constructor(observeLoad: (seconds: number) => void) {
+    this.#observeLoad = observeLoad
+  }
+
+  read(status: ReadStatus, tier: ReadTier, callers: number): void {
+    if (status === 'hit') {
+      if (tier === 'l1') this.l1Hits += callers
+      else this.l2Hits += callers
+    } else if (status === 'stale') this.stale += callers
+    else if (status === 'miss') this.misses += callers
+    else this.bypasses += callers
+  }
+
+  loaded(milliseconds: number, failed: boolean): void {
+    this.loads++
+    if (failed) this.loadErrors++
+    this.loadMs += milliseconds
+    this.#observeLoad(milliseconds / 1_000)
+  }
+
+  rejected(reason: Rejection): void {
+    this.fillsRejected[reason]++
+  }
+
+  snapshot(): KindStatistics {
+    const { stale, misses, bypasses, loads, loadErrors, loadMs, leaseWaits } = this
+    return {
+      hits: { l1: this.l1Hits, l2: this.l2Hits },
+      stale,
+      misses,
+      bypasses,
+      loads,
+      loadErrors,
+      loadMs,
+      leaseWaits,
+      fillsRejected: { ...this.fillsRejected },
+    }
+  }
+}
+
+/** What is read when Prometheus asks. */
+export type Gauges = {
+  l1Entries(): number
+  l1Bytes(): number
+  evictions(): number
+  synchronized(): boolean
+  circuitOpen(): boolean
+}
+
+/**
+ * Counts in the process, and in Prometheus where a registry is given. The hot path only adds to fields; what Prometheus
+ * shows is made of them when it asks.
+ */
 export function createStatistics({
   service,
   registry,
-  circuitState,
 }: {
   service: string
   registry: Registry | undefined
-  circuitState: () => number
 }) {
-  const kinds = new Map<string, Record<keyof KindStatistics, number>>()
-  const of = (kind: string) => {
-    let counts = kinds.get(kind)
-    if (!counts) {
-      counts = { hit: 0, miss: 0, bypass: 0, loads: 0, loadErrors: 0, fillsRejected: 0 }
-      kinds.set(kind, counts)
-    }
-    return counts
-  }
-
+  const kinds = new Map<string, KindCounts>()
+  let gauges: Gauges | undefined
   const registers = registry ? [registry] : []
   const labels = { service, namespace: service }
-  const requests = new Counter({
-    name: 'wattle_cache_requests_total',
-    help: 'Reads through the cache',
-    labelNames: ['service', 'namespace', 'kind', 'tier', 'result'],
-    registers,
-  })
+  const labelNames = ['service', 'namespace']
+
   const loadSeconds = new Histogram({
     name: 'wattle_cache_load_seconds',
     help: 'Time the loaders took',
-    labelNames: ['service', 'namespace', 'kind'],
+    labelNames: [...labelNames, 'kind'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
     registers,
   })
   const operationSeconds = new Histogram({
     name: 'wattle_cache_operation_seconds',
-    help: 'Time of one operation of a tier, refused ones excluded',
-    labelNames: ['service', 'namespace', 'tier', 'operation'],
+    help: 'Time of one command of a tier, which may serve many reads',
+    labelNames: [...labelNames, 'tier', 'operation'],
     buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1],
     registers,
   })
-  const fillsRejected = new Counter({
-    name: 'wattle_cache_fills_rejected_total',
-    help: 'Loaded values that were not stored',
-    labelNames: ['service', 'namespace', 'reason'],
+  const lagSeconds = new Histogram({
+    name: 'wattle_cache_invalidation_lag_seconds',
+    help: 'From the sending of an invalidation to its effect in this process',
+    labelNames,
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
     registers,
   })
-  const circuit = new Gauge({
-    name: 'wattle_cache_circuit_state',
-    help: '0 closed, 1 half-open, 2 open',
-    labelNames: ['service', 'namespace'],
-    registers,
-    collect() {
-      this.set(labels, circuitState())
+  const lag = lagSeconds.labels(labels)
+  const operations = new Map<string, ReturnType<typeof operationSeconds.labels>>()
+
+  /** A counter that takes over what was counted in fields since it was last asked. */
+  function counted(
+    name: string,
+    help: string,
+    names: string[],
+    sum: (add: (labels: Record<string, string>, count: number) => void) => void,
+  ): void {
+    const counter = new Counter({
+      name,
+      help,
+      labelNames: [...labelNames, ...names],
+      registers,
+      collect() {
+        counter.reset()
+        sum((own, count) => counter.inc({ ...labels, ...own }, count))
+      },
+    })
+  }
+  counted('wattle_cache_requests_total', 'Reads', ['kind', 'tier', 'result'], (add) => {
+    for (const [kind, counts] of kinds) {
+      add({ kind, tier: 'l1', result: 'hit' }, counts.l1Hits)
+      add({ kind, tier: 'l2', result: 'hit' }, counts.l2Hits)
+      add({ kind, tier: 'l2', result: 'stale' }, counts.stale)
+      add({ kind, tier: 'l2', result: 'miss' }, counts.misses)
+      add({ kind, tier: 'l2', result: 'bypass' }, counts.bypasses)
+    }
+  })
+  counted('wattle_cache_fills_rejected_total', 'Loaded values not stored', ['reason'], (add) => {
+    for (const counts of kinds.values()) {
+      for (const [reason, count] of Object.entries(counts.fillsRejected)) add({ reason }, count)
+    }
+  })
+  counted(
+    'wattle_cache_lease_waits_total',
+    'Waits for the load of another process',
+    ['kind'],
+    (add) => {
+      for (const [kind, counts] of kinds) add({ kind }, counts.leaseWaits)
     },
+  )
+  counted('wattle_cache_evictions_total', 'Entries that a bound pushed out', ['tier'], (add) => {
+    add({ tier: 'l1' }, gauges?.evictions() ?? 0)
   })
-  void circuit
+
+  function gauge(
+    name: string,
+    help: string,
+    read: (from: Gauges) => number,
+    own?: Record<string, string>,
+  ) {
+    const one = new Gauge({
+      name,
+      help,
+      labelNames: [...labelNames, ...Object.keys(own ?? {})],
+      registers,
+      collect() {
+        if (gauges) one.set({ ...labels, ...own }, read(gauges))
+      },
+    })
+  }
+  gauge('wattle_cache_entries', 'Entries', (from) => from.l1Entries(), { tier: 'l1' })
+  gauge('wattle_cache_bytes', 'Bytes of values', (from) => from.l1Bytes(), { tier: 'l1' })
+  gauge(
+    'wattle_cache_synchronized',
+    '1 while this process has proof of having heard every invalidation',
+    (from) => Number(from.synchronized()),
+  )
+  gauge('wattle_cache_circuit_state', '0 closed, 1 open: Redis is not asked', (from) =>
+    Number(from.circuitOpen()),
+  )
 
   return {
-    read(kind: string, status: ReadStatus): void {
-      of(kind)[status]++
-      requests.inc({ ...labels, kind, tier: 'l2', result: status })
-    },
-    loaded(kind: string, milliseconds: number, failed: boolean): void {
-      of(kind).loads++
-      if (failed) of(kind).loadErrors++
-      loadSeconds.observe({ ...labels, kind }, milliseconds / 1_000)
-    },
-    fillRejected(kind: string, reason: 'lease' | 'unserializable' | 'unavailable'): void {
-      of(kind).fillsRejected++
-      fillsRejected.inc({ ...labels, reason })
+    /** The counts of a kind, made at first use. */
+    kind(name: string): KindCounts {
+      let counts = kinds.get(name)
+      if (!counts) {
+        const observed = loadSeconds.labels({ ...labels, kind: name })
+        counts = new KindCounts((seconds) => observed.observe(seconds))
+        kinds.set(name, counts)
+      }
+      return counts
     },
     operation(operation: string, milliseconds: number): void {
-      operationSeconds.observe({ ...labels, tier: 'l2', operation }, milliseconds / 1_000)
+      let observed = operations.get(operation)
+      if (!observed) {
+        observed = operationSeconds.labels({ ...labels, tier: 'l2', operation })
+        operations.set(operation, observed)
+      }
+      observed.observe(milliseconds / 1_000)
+    },
+    lag(milliseconds: number): void {
+      lag.observe(Math.max(0, milliseconds) / 1_000)
+    },
+    show(from: Gauges): void {
+      gauges = from
     },
     /** A copy of the counts, by kind. */
     snapshot(): Record<string, KindStatistics> {
-      return Object.fromEntries([...kinds].map(([kind, counts]) => [kind, { ...counts }]))
+      return Object.fromEntries([...kinds].map(([kind, counts]) => [kind, counts.snapshot()]))
     },
   }
 }

@@ -12,7 +12,7 @@ describe('C15 no stale fill', () => {
 
     const before = plan.word.get('a')
     const old = await load.next()
-    expect(await cache.invalidate([plan.word.ref('a')])).toBe('applied')
+    expect((await cache.invalidate([plan.word.ref('a')])).outcome).toBe('applied')
     old.resolve('old')
     expect(await before).toBe('old')
 

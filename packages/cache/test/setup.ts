@@ -1,11 +1,11 @@
 import { connectRedis, keySpace } from '@wattle/redis'
-import { startRedis, type TestRedis } from '@wattle/testkit'
+import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
 import { Redis } from 'ioredis'
 import { Registry } from 'prom-client'
-import { test as base } from 'vitest'
+import { expect, test as base } from 'vitest'
 import { createCache, type CacheOptions } from '../src/index.ts'
 
-const log = { info() {}, warn() {} }
+const log = { info() {}, warn() {}, error() {} }
 let namespaces = 0
 
 /** A cache as one process has it; caches opened in one test share a namespace that no other test uses. */
@@ -27,7 +27,7 @@ export const test = base.extend<{
     await use(async (options) => {
       const one = openCache(server.url, service, options)
       opened.push(one)
-      await one.redis.whenReady(5_000)
+      await eventually(() => expect(one.cache.synchronized).toBe(true), { everyMs: 2 })
       return one
     })
     await Promise.all(opened.map((one) => one.close()))

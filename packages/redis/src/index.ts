@@ -19,3 +19,13 @@ export {
   type SingleConfig,
   type TlsConfig,
 } from './url.ts'
+export {
+  createChannel,
+  type Channel,
+  type ChannelListener,
+  type ChannelOptions,
+} from './channel/channel.ts'
+export { defineChannelScript } from './channel/prelude.ts'
+export type { Announcement, Call } from './channel/ring.ts'
+export type { Issued, Shard } from './channel/shard.ts'
+export type { CircuitState } from './circuit.ts'

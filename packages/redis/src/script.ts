@@ -23,13 +23,15 @@ export interface ScriptCall {
  *
  *     const release = defineScript(new URL('./release.lua', import.meta.url))
  *
+ * `prelude` is Lua that defines local functions for several scripts; it is put after the script's own opening comment.
  * Throws unless the file opens with a comment that states its purpose, its KEYS, its ARGV and what it Returns.
  */
-export function defineScript(url: URL): Script {
-  const source = readFileSync(url, 'utf8')
+export function defineScript(url: URL, prelude = ''): Script {
+  const file = readFileSync(url, 'utf8')
   const name = url.pathname.split('/').at(-1) ?? ''
   // A first line such as `#!lua flags=allow-oom` belongs to Redis.
-  const [, header = ''] = /^(?:#!.*\n)?((?:--.*\n)*)/.exec(source) ?? []
+  const [opening = '', header = ''] = /^(?:#!.*\n)?((?:--.*\n)*)/.exec(file) ?? []
+  const source = opening + prelude + file.slice(opening.length)
   const [purpose = '', ...contract] = header.split('\n').map((line) => line.replace(/^-+\s*/, ''))
   const missing = [
     ...(purpose === '' || /^(KEYS|ARGV)\b/.test(purpose) ? ['its purpose'] : []),

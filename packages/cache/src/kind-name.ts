@@ -1,0 +1,40 @@
+import type { KeyPart, KeySpace } from '@wattle/redis'
+
+/** What a caller names an entry by: one part, or several. */
+export type Key = string | number | readonly KeyPart[]
+
+/** One kind of entry under its name and version, and how its keys are written. */
+export type KindName = {
+  readonly name: string
+  readonly version: number
+  /** The parts as they stand in the Redis key, which is also how entries are named between processes. */
+  encode(key: Key): string
+  /** The Redis key, without what a shard adds. */
+  redisKey(encoded: string, version?: number): string
+}
+
+const plain = /^[\w./+-]+$/
+
+export function kindName(keys: KeySpace, name: string, version: number): KindName {
+  const beginning = (of: number) => keys.key(`${name}@${of}`, '').slice(0, -'~empty'.length)
+  const own = beginning(version)
+  return {
+    name,
+    version,
+    encode: (key) =>
+      typeof key === 'string' && key.length <= 100 && plain.test(key)
+        ? key
+        : keys.key(`${name}@${version}`, ...partsOf(key)).slice(own.length),
+    redisKey: (encoded, of = version) => (of === version ? own : beginning(of)) + encoded,
+  }
+}
+
+export const partsOf = (key: Key): readonly KeyPart[] =>
+  typeof key === 'string' || typeof key === 'number' ? [key] : key
+
+/**
+ * The name of an entry in the process. A plain string stands for itself, so that a caller's key can be looked up without
+ * encoding it; all others get a mark in front that no plain string has.
+ */
+export const localKey = (encoded: string): string =>
+  plain.test(encoded) ? encoded : `\0${encoded}`

@@ -1,0 +1,44 @@
+import type { KindName } from './kind-name.ts'
+
+/**
+ * What an invalidation can name: one entry, all that carry a tag, all of a kind whose key begins with some parts, all of
+ * a kind, or everything.
+ */
+export type Ref =
+  | { readonly entry: string; readonly kind: KindName }
+  | { readonly tag: string; readonly mode: TagMode }
+  | { readonly startingWith: string; readonly kind: KindName }
+  | { readonly all: KindName | '*' }
+
+/** `delete`: the entries are gone. `expire`: they are stale, and are still served within their grace. */
+export type TagMode = 'delete' | 'expire'
+
+/** All entries of the namespace that carry this tag. */
+export const tag = (name: string, mode: TagMode = 'delete'): Ref => ({ tag: name, mode })
+
+/** Every entry of the namespace. */
+export const everything: Ref = { all: '*' }
+
+/** What travels: the names of what was invalidated, never a value. */
+export type Message = {
+  /** Entries: kind, then encoded keys of that kind. */
+  readonly e?: Readonly<Record<string, readonly string[]>>
+  /** Tags deleted, and expired. */
+  readonly t?: readonly string[]
+  readonly x?: readonly string[]
+  /** Kinds whose generation moved; `*` for all. */
+  readonly g?: readonly string[]
+  /** Kinds, and the beginning of the encoded keys that are removed. */
+  readonly p?: readonly (readonly [kind: string, beginning: string])[]
+  /** When it was sent, in milliseconds of the server's clock. */
+  readonly ms: number
+}
+
+/** A message of another release that cannot be read; then everything may be meant. */
+export function readMessage(payload: string): Message {
+  try {
+    return JSON.parse(payload) as Message
+  } catch {
+    return { g: ['*'], ms: 0 }
+  }
+}

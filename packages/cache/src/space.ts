@@ -1,0 +1,81 @@
+import type { Channel, KeySpace, RedisConnection, Shard } from '@wattle/redis'
+import type { Flight } from './flight.ts'
+import type { Loads } from './loads.ts'
+import type { Local } from './local.ts'
+import type { Remote } from './remote.ts'
+import type { Statistics } from './statistics.ts'
+import type { Clock } from './turn-clock.ts'
+
+export type Log = {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** What all kinds of one cache share. */
+export type Space = {
+  readonly keys: KeySpace
+  readonly redis: RedisConnection
+  readonly channel: Channel
+  readonly remotes: readonly Remote[]
+  readonly local: Local
+  readonly loads: Loads
+  readonly waiting: Waiting
+  readonly tags: TagNames
+  readonly statistics: Statistics
+  readonly log: Log
+  /** For the hot path: may be some reads old within a turn. */
+  readonly clock: Clock
+  readonly now: () => number
+  readonly random: () => number
+  /** Never the same twice in a fleet. */
+  readonly nextToken: () => string
+  /** Switched on. */
+  enabled: boolean
+}
+
+/** How tags are named in Redis and between processes: encoded as keys are, so nothing personal stands there in clear. */
+export function tagNames({ keys, channel }: Pick<Space, 'keys' | 'channel'>) {
+  const beginning = keys.key('tag', '').slice(0, -'~empty'.length)
+  return {
+    encode: (names: readonly string[]): readonly string[] =>
+      names.map((name) => keys.key('tag', name).slice(beginning.length)),
+    key: (encoded: string, shard: Shard): string => beginning + encoded + channel.suffixOf(shard),
+    index: (shard: Shard): string => keys.key('tags') + channel.suffixOf(shard),
+  }
+}
+
+export type TagNames = ReturnType<typeof tagNames>
+
+/** Flights that wait for another process to load, by the key in Redis. */
+export function createWaiting() {
+  const byEntry = new Map<string, Set<Flight>>()
+  return {
+    add(entry: string, flight: Flight): void {
+      const flights = byEntry.get(entry)
+      if (flights) flights.add(flight)
+      else byEntry.set(entry, new Set([flight]))
+    },
+    remove(entry: string, flight: Flight): void {
+      const flights = byEntry.get(entry)
+      if (flights?.delete(flight) && flights.size === 0) byEntry.delete(entry)
+    },
+    wake(entry: string, how: 'filled' | 'failed'): void {
+      for (const flight of byEntry.get(entry) ?? []) flight.wake(how)
+    },
+  }
+}
+
+export type Waiting = ReturnType<typeof createWaiting>
+
+/** Which of the shards a name belongs to: FNV-1a over its characters. */
+export function shardFor(shards: readonly Shard[], name: string): Shard {
+  const [only] = shards
+  if (only === undefined) throw new Error('a channel has at least one shard')
+  if (shards.length === 1) return only
+  let hash = 0x811c9dc5
+  for (let at = 0; at < name.length; at++) {
+    hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193)
+  }
+  return shards[(hash >>> 0) % shards.length] ?? only
+}

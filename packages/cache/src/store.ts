@@ -1,0 +1,203 @@
+import { defineChannelScript, type Call, type Shard } from '@wattle/redis'
+import { compressPayload, encodePayload, freezeIfPlain } from './codec.ts'
+import { decodeEntry, encodeAround, headerOf, layout, type Payload } from './entry.ts'
+import type { createInvalidation, Invalidation } from './invalidation.ts'
+import type { KindCore } from './kind-core.ts'
+import { localKey, type Key } from './kind-name.ts'
+import type { Found } from './remote.ts'
+import { formatToken } from './token.ts'
+
+const putScript = defineChannelScript(new URL('./lua/put.lua', import.meta.url))
+const compareScript = defineChannelScript(new URL('./lua/compare-and-set.lua', import.meta.url))
+const touchScript = defineChannelScript(new URL('./lua/touch.lua', import.meta.url))
+const invalidateScript = defineChannelScript(new URL('./lua/invalidate.lua', import.meta.url))
+
+export type PutOptions = {
+  readonly ttlMs?: number | undefined
+  readonly tags?: readonly string[] | undefined
+}
+
+/** A value, and on what it depends: a lease that must still be held, or nothing. */
+type Put = { key: Key; value: unknown; lease?: { token: string; epoch: string } | undefined }
+
+/** A write-through's lease outlives the slowest write by far; it is gone when the value is stored. */
+const writeLeaseMs = 30_000
+const mostInOne = 100
+
+/**
+ * Values that do not come from a load. Putting one is an invalidation first: every process drops what it has, loads in
+ * flight are void; and where it may have to be done again, only the invalidation is.
+ */
+export function createStore({
+  core,
+  invalidation,
+}: {
+  core: KindCore
+  invalidation: ReturnType<typeof createInvalidation>
+}) {
+  const { space, names, policy } = core
+  const { channel } = space
+
+  async function payloadOf(value: unknown): Promise<Payload> {
+    const payload = encodePayload(value, value === undefined || freezeIfPlain(value))
+    return compressPayload(payload, policy.compressAbove)
+  }
+
+  function around(shard: Shard, payload: Payload, value: unknown, options: PutOptions) {
+    const tags = [
+      ...new Set([...space.tags.encode(options.tags ?? []), ...core.valueTagsOf(value)]),
+    ]
+    const softMs = value === undefined ? policy.absentMs : (options.ttlMs ?? policy.softMs)
+    const hardMs = softMs + (value === undefined ? 0 : policy.graceMs)
+    const storedAtMs = Math.floor(shard.clock.nowMs())
+    return { parts: encodeAround({ storedAtMs, softMs, hardMs }, tags, payload), ttlMs: hardMs }
+  }
+
+  /** Removes entries and leases without touching anything else: what a put is when it has to be done again. */
+  function removal(encoded: readonly string[], shard: Shard): Call {
+    const keys = encoded.flatMap((one) => [core.entryKey(one, shard), core.leaseKey(one, shard)])
+    return {
+      script: invalidateScript,
+      keys: [invalidation.generationsKey(shard), space.tags.index(shard), ...keys],
+      args: [keys.length, 0, ''],
+    }
+  }
+
+  const payloadFor = (encoded: readonly string[], shard: Shard) =>
+    JSON.stringify({ e: { [core.name]: encoded }, ms: Math.round(shard.clock.nowMs()) })
+
+  /** All of one shard. For each whether it was stored, and where that stands. */
+  async function putShard(shard: Shard, puts: readonly Put[], options: PutOptions) {
+    const encoded = puts.map(({ key }) => names.encode(key))
+    const args = await Promise.all(
+      puts.map(async ({ value, lease }) => {
+        const { parts, ttlMs } = around(shard, await payloadOf(value), value, options)
+        return [lease?.token ?? '', lease?.epoch ?? '', ...parts, Math.max(1, ttlMs)]
+      }),
+    )
+    const keys = encoded.flatMap((one) => [core.entryKey(one, shard), core.leaseKey(one, shard)])
+    const issued = await channel.announce(shard, {
+      ...removal(encoded, shard),
+      payload: payloadFor(encoded, shard),
+      first: { script: putScript, keys, args: args.flat() },
+    })
+    for (const one of encoded) space.local.remove(core, localKey(one))
+    return issued
+  }
+
+  async function putAll(puts: readonly Put[], options: PutOptions): Promise<Invalidation> {
+    const byShard = new Map<Shard, Put[]>()
+    for (const put of puts) {
+      const shard = core.shardOf(names.encode(put.key))
+      byShard.set(shard, [...(byShard.get(shard) ?? []), put])
+    }
+    const issued = await Promise.all(
+      [...byShard].flatMap(([shard, list]) =>
+        Array.from({ length: Math.ceil(list.length / mostInOne) }, async (_, at) => ({
+          shard,
+          issued: await putShard(shard, list.slice(at * mostInOne, (at + 1) * mostInOne), options),
+        })),
+      ),
+    )
+    const reached = new Map<number, { epoch: string; sequence: number }>()
+    for (const { shard, issued: one } of issued) {
+      if (one.outcome === 'deferred') return { outcome: 'deferred', token: '' }
+      reached.set(shard.index, { epoch: one.epoch, sequence: one.sequence })
+    }
+    return { outcome: 'applied', token: formatToken(reached) }
+  }
+
+  return {
+    putAll,
+    /**
+     * Write-through: takes the key's lease, writes to the source, and stores what the write returned, unless somebody
+     * else wrote or invalidated meanwhile. Rejects when the write does; the entry is removed in any case.
+     */
+    async update<V>(
+      key: Key,
+      write: () => Promise<V>,
+      options: PutOptions,
+    ): Promise<{ value: V; invalidation: Invalidation }> {
+      const encoded = names.encode(key)
+      const shard = core.shardOf(encoded)
+      const token = space.nextToken()
+      const ready = space.enabled && shard.available && shard.settled
+      const epoch = ready
+        ? await core
+            .remoteOf(shard)
+            .takeLease(
+              core.entryKey(encoded, shard),
+              core.leaseKey(encoded, shard),
+              token,
+              writeLeaseMs,
+            )
+        : undefined
+      let value: V
+      try {
+        value = await write()
+      } catch (cause) {
+        // A connection that was lost at the commit leaves open whether it happened.
+        await invalidation.invalidate([{ entry: encoded, kind: names }])
+        throw cause
+      }
+      const isKept = epoch !== undefined && (value !== undefined || policy.absentMs > 0)
+      const done = isKept
+        ? await putAll([{ key, value, lease: { token, epoch } }], options)
+        : await invalidation.invalidate([{ entry: encoded, kind: names }])
+      return { value, invalidation: done }
+    },
+    /** Replaces the value when it is still `known` (undefined: when there is none). Rejects when Redis cannot tell. */
+    async compareAndSet(key: Key, known: unknown, next: unknown): Promise<boolean> {
+      const encoded = names.encode(key)
+      const shard = core.shardOf(encoded)
+      const { redis } = space
+      const [old, payload] = await Promise.all([payloadOf(known), payloadOf(next)])
+      const { parts, ttlMs } = around(shard, payload, next, {})
+      const expected =
+        known === undefined ? '-' : Buffer.concat([Buffer.from('='), Buffer.from(old.bytes)])
+      const [entry, lease] = [core.entryKey(encoded, shard), core.leaseKey(encoded, shard)]
+      let replaced = false
+      const issued = await channel.announce(shard, {
+        ...removal([encoded], shard),
+        payload: payloadFor([encoded], shard),
+        first: {
+          script: compareScript,
+          keys: [entry, lease, invalidation.generationsKey(shard)],
+          args: [expected, ...parts, Math.max(1, ttlMs), core.name, layout + old.codec],
+        },
+      })
+      if (issued.outcome === 'applied') replaced = issued.reply[2] === 1
+      space.local.remove(core, localKey(encoded))
+      if (issued.outcome === 'deferred') {
+        throw new Error(
+          `compareAndSet of ${core.name} could not be decided: Redis ${redis.name} is away`,
+        )
+      }
+      return replaced
+    },
+    /** Begins the entry's lifetime anew. Whether there was one. */
+    async touch(key: Key): Promise<boolean> {
+      const encoded = names.encode(key)
+      const shard = core.shardOf(encoded)
+      if (!shard.available || !shard.settled) return false
+      const entryKey = core.entryKey(encoded, shard)
+      const found = await new Promise<Found | undefined>((done) => {
+        core.remoteOf(shard).read({ entry: entryKey, tags: [], done })
+      })
+      const entry = decodeEntry(found?.bytes)
+      if (!entry) return false
+      const ages = {
+        storedAtMs: Math.floor(shard.clock.nowMs()),
+        softMs: entry.softMs,
+        hardMs: entry.hardMs,
+      }
+      const [, tail] = encodeAround(ages, [], { codec: '-', bytes: '' })
+      // Times only; the length of the tags stays.
+      const args = [String(tail).slice(0, 33), entry.hardMs, headerOf(entry)]
+      const touched = await space.redis.run(touchScript, { keys: [entryKey], args }).catch(() => 0)
+      return touched === 1
+    },
+  }
+}
+
+export type Store = ReturnType<typeof createStore>
