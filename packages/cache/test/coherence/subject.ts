@@ -4,8 +4,8 @@ import type { Origin } from './history.ts'
 import type { WorkerSettings } from './messages.ts'
 import { groupOf, kindOf, kinds, ownerOf, type Kind, type Value } from './plan.ts'
 
-type CacheModule = typeof Cache
-type RedisModule = typeof Redis
+/** After longer than this the cache gives an invalidation up for the moment. */
+const deadlineMs = 90
 
 export type Seen = { version: number; origin: Origin }
 export type Outcome = { outcome: 'applied' | 'deferred'; token: string | undefined }
@@ -15,70 +15,116 @@ export type Subject = Awaited<ReturnType<typeof openSubject>>
 
 /** Opens the cache of one process, from this repository or from a changed copy of it. */
 export async function openSubject({
-  settings: { redisUrl, modules, ports, process },
+  settings: { redisUrl, modules, ports, process, auditor },
   load,
-  now,
+  wallNow,
 }: {
   settings: WorkerSettings
   load: (row: number) => Promise<Value>
-  now: () => number
+  wallNow: () => number
 }) {
-  const { connectRedis, keySpace } = (await import(modules.redis)) as RedisModule
-  const { createCache, tag } = (await import(modules.cache)) as CacheModule
+  const { connectRedis, keySpace } = (await import(modules.redis)) as typeof Redis
+  const { createCache, tag } = (await import(modules.cache)) as typeof Cache
   const redis = connectRedis({
     url: redisUrl,
     name: `process-${process}`,
     mapAddress: ({ host, port }) => ({ host, port: ports[port] ?? port }),
   })
   await redis.whenReady(10_000)
-  const keys = keySpace({ environment: 'test', service: 'billing' })
-  const cache = createCache({ redis, keys, log: { info() {}, warn() {} }, now })
-  const define = ({ name, way }: Kind) =>
+  const cache = createCache({
+    redis,
+    keys: keySpace({ environment: 'test', service: 'billing' }),
+    log: { info() {}, warn() {}, error() {} },
+    // Fewer than there are rows, so that entries come and go.
+    l1: { maxEntries: 80 },
+    wallNow,
+  })
+
+  const define = ({ name, way, strict }: Kind) =>
     cache.define({
       [name]: {
-        key: (row: number) => [row],
         load: (row: number) => load(row),
-        ttl: '5m',
-        tags: (row: number) => (way === 'tag' ? [`${name}:group:${groupOf(row)}`] : []),
+        key: (row: number) => (way === 'pattern' ? [`group${groupOf(row)}`, row] : [`row${row}`]),
+        strict,
+        l1: !auditor,
+        // Entries by key age as well, so that they are refreshed and served stale by age, which must not hide a write.
+        ...(way === 'key' ? { ttl: '2s', grace: '10s' } : { ttl: '10m' }),
+        ...(way === 'key'
+          ? { loadMany: (some: readonly [number][]) => Promise.all(some.map(([row]) => load(row))) }
+          : {}),
+        ...(way === 'tag' ? { tags: (row: number) => [`${name}-group-${groupOf(row)}`] } : {}),
+        ...(way === 'valueTag'
+          ? { valueTags: ({ owner }: Value) => [`${name}-owner-${owner}`] }
+          : {}),
       },
     })
   const plan = Object.assign({}, ...kinds.map(define)) as ReturnType<typeof define>
   const member = (row: number) => {
     const kind = plan[kindOf(row).name]
-    if (!kind) throw new Error('not in the plan')
+    if (!kind) throw new Error(`the kind of row ${row} is not in the plan`)
     return kind
   }
-  const originOf = (status: string): Origin =>
-    status === 'hit' ? 'l2' : status === 'miss' ? 'source' : 'bypass'
 
-  /** What a write of this row, up to `version`, has to invalidate. */
-  function refsOf(row: number, version: number) {
+  /** What a write that made `version` of the row has to invalidate. */
+  function refOf(row: number, version: number): Cache.Ref {
     const { name, way } = kindOf(row)
-    void ownerOf(row, version - 1)
-    return way === 'tag' ? [tag(`${name}:group:${groupOf(row)}`)] : [member(row).ref(row)]
+    switch (way) {
+      case 'tag':
+        return tag(`${name}-group-${groupOf(row)}`)
+      case 'valueTag':
+        return tag(`${name}-owner-${ownerOf(row, version - 1)}`)
+      case 'pattern':
+        return member(row).startingWith(`group${groupOf(row)}`)
+      case 'generation':
+        return member(row).all()
+      default:
+        return member(row).ref(row)
+    }
+  }
+
+  function versionOf(row: number, value: Value): number {
+    if (value.row !== row) throw new Error(`row ${row} was answered with row ${value.row}`)
+    return value.version
   }
 
   return {
+    /** By the way that tells where the value came from. */
     async read(row: number): Promise<Seen> {
-      const { value, status } = await member(row).read(row)
-      if (value.row !== row) throw new Error(`row ${row} was answered with row ${value.row}`)
-      return { version: value.version, origin: originOf(status) }
+      const { value, status, tier } = await member(row).read(row)
+      return { version: versionOf(row, value), origin: status === 'bypass' ? 'bypass' : tier }
     },
-    async readMany(rows: readonly number[]): Promise<number[]> {
-      return Promise.all(rows.map(async (row) => (await member(row).get(row)).version))
+    /** By the fast way. */
+    async get(row: number): Promise<Seen> {
+      return { version: versionOf(row, await member(row).get(row)), origin: 'unknown' }
     },
-    async readAfter(row: number, _token: string): Promise<number> {
-      return (await load(row)).version
+    /** Rows of one kind. */
+    async getMany(rows: readonly number[]): Promise<Seen[]> {
+      const values = await member(rows[0] ?? 0).getMany(rows.map((row) => [row]))
+      return values.map((value, at) => ({
+        version: versionOf(rows[at] ?? 0, value),
+        origin: 'unknown',
+      }))
+    },
+    async readAfter(row: number, token: string): Promise<Seen> {
+      const { value, tier } = await member(row).readAfter(token, row)
+      return { version: versionOf(row, value), origin: tier }
     },
     async invalidate({ row, version }: Value): Promise<Outcome> {
-      return { outcome: await cache.invalidate(refsOf(row, version)), token: undefined }
+      return cache.invalidate([refOf(row, version)])
     },
     /** Commits by way of the cache, which keeps the new value. */
-    async update(_row: number, write: () => Promise<Value>): Promise<Outcome & { value: Value }> {
-      const value = await write()
-      return { ...(await this.invalidate(value)), value }
+    async update(row: number, write: () => Promise<Value>): Promise<Outcome & { value: Value }> {
+      let writtenAt = 0
+      const value = await member(row).update([row], async () => {
+        const written = await write()
+        writtenAt = performance.now()
+        return written
+      })
+      // It does not tell. What could not be sent takes the trust of the process away, until it has been.
+      const isSure = cache.synchronized && performance.now() - writtenAt < deadlineMs
+      return { value, outcome: isSure ? 'applied' : 'deferred', token: undefined }
     },
-    synchronized: () => redis.state === 'ready',
+    synchronized: () => cache.synchronized,
     /** Why a connection will never come back, if so. */
     gaveUp: () => (redis.client.status === 'end' ? 'the Redis client is in `end`' : undefined),
     async close(): Promise<void> {

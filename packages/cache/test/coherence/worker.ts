@@ -26,7 +26,7 @@ process.on('disconnect', () => process.exit())
 
 const subject = await openSubject({
   settings,
-  now: () => Date.now() + skewMs,
+  wallNow: () => Date.now() + skewMs,
   async load(row) {
     loads++
     const value = await source.load(row)
@@ -39,7 +39,11 @@ const subject = await openSubject({
 const anyRow = () => random.below(rowCount)
 
 async function read(row: number): Promise<void> {
-  await recorder.read('get', [row], 0, async () => [await subject.read(row)])
+  await recorder.read('read', [row], 0, async () => [await subject.read(row)])
+}
+
+async function get(row: number): Promise<void> {
+  await recorder.read('get', [row], 0, async () => [await subject.get(row)])
 }
 
 async function readMany(): Promise<void> {
@@ -48,15 +52,12 @@ async function readMany(): Promise<void> {
     random.chance(0.6),
   )
   if (rows.length === 0) return
-  await recorder.read('getMany', rows, 0, async () => {
-    const versions = await subject.readMany(rows)
-    return versions.map((version) => ({ version, origin: 'unknown' }))
-  })
+  await recorder.read('getMany', rows, 0, () => subject.getMany(rows))
 }
 
 async function readAfter(row: number, version: number, token: string): Promise<void> {
-  await recorder.read('get with token', [row], version, async () => [
-    { version: await subject.readAfter(row, token), origin: 'unknown' },
+  await recorder.read('readAfter', [row], version, async () => [
+    await subject.readAfter(row, token),
   ])
 }
 
@@ -95,7 +96,12 @@ function lane(act: () => Promise<void>, pause: () => Promise<unknown>): void {
   })()
 }
 
-const burst = () => Promise.all(Array.from({ length: 1 + random.below(24) }, () => read(anyRow())))
+const burst = () =>
+  Promise.all(
+    Array.from({ length: 1 + random.below(24) }, () =>
+      random.chance(0.5) ? read(anyRow()) : get(anyRow()),
+    ),
+  )
 if (settings.auditor) {
   let next = 0
   lane(() => read(next++ % rowCount), turn)
