@@ -63,18 +63,23 @@ function searchPath(path: string): string[] {
   return folders
 }
 
+/** The lock files of the repository: the root's, and that of the packages which benchmarks compare with. */
+const lockFiles = ['package-lock.json', 'infra/bench/package-lock.json']
+
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const file = fileURLToPath(new URL('../../package-lock.json', import.meta.url))
-  const lock = JSON.parse(readFileSync(file, 'utf8')) as Lockfile
-  const missing = missingOptional(lock)
-  if (missing.length > 0 && process.argv.includes('--fix')) {
-    writeFileSync(file, `${JSON.stringify(completed(lock), undefined, 2)}\n`)
-    console.log(`package-lock.json: added ${missing.length} optional packages of other platforms`)
-  } else if (missing.length > 0) {
-    const names = missing.map(({ name, version }) => `  ${name}@${version}`).join('\n')
-    console.error(
-      `package-lock.json lacks packages that other platforms need:\n${names}\nAdd them: node infra/checks/lockfile.ts --fix`,
-    )
-    process.exitCode = 1
+  for (const name of lockFiles) {
+    const file = fileURLToPath(new URL(`../../${name}`, import.meta.url))
+    const lock = JSON.parse(readFileSync(file, 'utf8')) as Lockfile
+    const missing = missingOptional(lock)
+    if (missing.length > 0 && process.argv.includes('--fix')) {
+      writeFileSync(file, `${JSON.stringify(completed(lock), undefined, 2)}\n`)
+      console.log(`${name}: added ${missing.length} optional packages of other platforms`)
+    } else if (missing.length > 0) {
+      const names = missing.map(({ name, version }) => `  ${name}@${version}`).join('\n')
+      console.error(
+        `${name} lacks packages that other platforms need:\n${names}\nAdd them: node infra/checks/lockfile.ts --fix`,
+      )
+      process.exitCode = 1
+    }
   }
 }

@@ -1,5 +1,6 @@
+import type { SqlQuery } from '@wattle/cache'
 import { AppError, newId, type Id, type UtilityAccount } from '@wattle/contracts'
-import { isCheckViolation, isUniqueViolation, type Database } from '@wattle/database'
+import { isCheckViolation, isUniqueViolation, queryOf, type Database } from '@wattle/database'
 import type { Transaction } from 'kysely'
 import type { BillerBill } from './biller.ts'
 import type { Currency, DB } from './schema.ts'
@@ -34,12 +35,19 @@ export function accountsStore(database: Pick<Database<DB>, 'kysely' | 'within'>)
     },
 
     /**
-     * Links an account to a person and stores its bills, both or neither.
+     * Links an account to a person and stores its bills, both or neither; `note` joins the transaction.
      *
      * @throws AppError ACCOUNT_LINKED when anyone has linked it; it does not say who. BAD_GATEWAY when a bill breaks
      * the rules of bills.
      */
-    async link(account: NewAccount, now: Date, signal: AbortSignal): Promise<UtilityAccount> {
+    async link(
+      account: NewAccount,
+      {
+        now,
+        signal,
+        note,
+      }: { now: Date; signal: AbortSignal; note: (query: SqlQuery) => Promise<void> },
+    ): Promise<UtilityAccount> {
       const { userId, providerId, customerNumber } = account
       const id = newId('acc')
       try {
@@ -55,6 +63,7 @@ export function accountsStore(database: Pick<Database<DB>, 'kysely' | 'within'>)
             })
             .execute()
           await importBills(trx, account)
+          await note(queryOf(trx))
         })
       } catch (error) {
         if (isLinkedAlready(error)) {

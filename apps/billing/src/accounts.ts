@@ -28,9 +28,9 @@ export function addAccountRoutes(
     if (!found) throw new AppError('NOT_FOUND', 'The provider does not know this number.')
     const { currency } = provider
     const account = { userId: user.userId, providerId, customerNumber, currency, bills: found }
-    const linked = await accounts.link(account, new Date(now()), signal)
-    await cache.accountLinked(user.userId)
-    return linked
+    return cache.linking(user.userId, (note) =>
+      accounts.link(account, { now: new Date(now()), signal, note }),
+    )
   })
 
   addRoute(app, billingRoutes.listAccounts, async ({ user }) => ({

@@ -1,5 +1,5 @@
 import type { Cache } from '@wattle/cache'
-import type { Database } from '@wattle/database'
+import { queryOf, type Database } from '@wattle/database'
 import { consume, type ConsumeOptions, type Consumer } from '@wattle/events'
 import type { RedisConnection } from '@wattle/redis'
 import { createService, type ServiceOptions } from '@wattle/service'
@@ -35,7 +35,6 @@ export async function buildBilling(deps: BillingDeps): Promise<FastifyInstance> 
   const { database, redis, biller, events, now = Date.now, ...kit } = deps
   const bills = billsStore(database)
   const accounts = accountsStore(database)
-  const cache = billingCache({ cache: deps.cache, store: bills })
 
   const app = await createService({
     ...kit,
@@ -47,6 +46,13 @@ export async function buildBilling(deps: BillingDeps): Promise<FastifyInstance> 
       redis: { required: false, check: () => redis.ping(500) },
     },
   })
+  const cache = billingCache({
+    cache: deps.cache,
+    store: bills,
+    query: queryOf(database.kysely),
+    log: app.log,
+  })
+  app.addHook('onClose', cache.close)
   addBillRoutes(app, { cache, now })
   addAccountRoutes(app, { accounts, bills, biller, cache, now })
   addReservationRoutes(app, { database, now })

@@ -1,4 +1,4 @@
-import { tag, type Cache } from '@wattle/cache'
+import { createOutbox, tag, type Cache, type SqlQuery } from '@wattle/cache'
 import type { BillSummary, Utility, WattleEvent } from '@wattle/contracts'
 import type { BillFilters, BillsStore } from './bills-store.ts'
 import type { Day } from './calendar.ts'
@@ -15,11 +15,28 @@ export type BillingCache = ReturnType<typeof billingCache>
 
 const billsOf = (userId: string) => `user:${userId}`
 
+/** The writes and events that change what is cached, and whose it is. */
+type Changes = {
+  'account.linked': { userId: string }
+  'payment.succeeded': { userId: string }
+  'payment.refunded': { userId: string }
+}
+
 /**
  * Everything that billing caches, and what removes it. The day is part of the keys, because at midnight an open bill may
  * become overdue without being written.
  */
-export function billingCache({ cache, store }: { cache: Cache; store: BillsStore }) {
+export function billingCache({
+  cache,
+  store,
+  query,
+  log,
+}: {
+  cache: Cache
+  store: BillsStore
+  query: SqlQuery
+  log: Parameters<typeof createOutbox>[0]['log']
+}) {
   const plan = cache.define({
     /** Reference data; changes by migration only. */
     providers: {
@@ -43,18 +60,29 @@ export function billingCache({ cache, store }: { cache: Cache; store: BillsStore
     },
   })
   /** Every list and bill of a person. */
-  const changed = (userId: string) => cache.invalidate([tag(billsOf(userId))])
-  const paidChanged = ({ payload }: WattleEvent) => changed(payload.userId)
+  const ofUser = ({ userId }: { userId: string }) => [tag(billsOf(userId))]
+  // A payment that is held, fails or is canceled changes nothing that is cached: what is held of a bill is not shown.
+  const rules = cache.rules<Changes>({
+    'account.linked': ofUser,
+    'payment.succeeded': ofUser,
+    'payment.refunded': ofUser,
+  })
+
+  const outbox = createOutbox({ cache, query, log })
   return {
     ...plan,
-    accountLinked: changed,
-    /**
-     * By event, after the commit of what it does here. A payment that is held, fails or is canceled changes nothing that
-     * is cached: what is held of a bill is not shown.
-     */
+    /** Runs a write that links an account; in its transaction it notes what that invalidates. */
+    linking: <T>(userId: string, work: (note: (query: SqlQuery) => Promise<void>) => Promise<T>) =>
+      outbox.write((invalidates) =>
+        work((inTransaction) =>
+          invalidates(inTransaction, rules.refs('account.linked', { userId })),
+        ),
+      ),
+    /** By event, after the commit of what it does here; an event whose process died in between comes again. */
     afterEvent: {
-      'payment.succeeded': paidChanged,
-      'payment.refunded': paidChanged,
+      'payment.succeeded': ({ payload }: WattleEvent) => rules.on('payment.succeeded', payload),
+      'payment.refunded': ({ payload }: WattleEvent) => rules.on('payment.refunded', payload),
     },
+    close: outbox.stop,
   }
 }

@@ -58,6 +58,13 @@ export interface Bills {
   user_id: string;
 }
 
+export interface CacheInvalidations {
+  created_at: Generated<Timestamp>;
+  history: string | null;
+  id: Generated<number>;
+  refs: string;
+}
+
 export interface Coupons {
   active: Generated<boolean>;
   code: string;
@@ -142,6 +149,7 @@ export interface UtilityAccounts {
 export interface DB {
   bill_lines: BillLines;
   bills: Bills;
+  cache_invalidations: CacheInvalidations;
   coupon_users: CouponUsers;
   coupons: Coupons;
   dead_letters: DeadLetters;

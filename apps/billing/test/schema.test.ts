@@ -1,5 +1,11 @@
+import { outboxMigration } from '@wattle/cache'
 import { newId } from '@wattle/contracts'
-import { checkSchemaTypes, openDatabase, type Database } from '@wattle/database'
+import {
+  checkMigrationCopies,
+  checkSchemaTypes,
+  openDatabase,
+  type Database,
+} from '@wattle/database'
 import type { TestDatabase } from '@wattle/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DB } from '../src/schema.ts'
@@ -18,6 +24,11 @@ afterAll(async () => {
 })
 
 describe('the schema', () => {
+  test('has the table for invalidations as the cache wants it', () => {
+    const migrations = new URL('../migrations', import.meta.url)
+    expect(() => checkMigrationCopies(migrations, [outboxMigration])).not.toThrow()
+  })
+
   test('is what src/schema.ts says', async () => {
     const file = new URL('../src/schema.ts', import.meta.url)
     await expect(checkSchemaTypes({ url: postgres.ownerUrl, file })).resolves.toBeUndefined()

@@ -7,10 +7,13 @@ import {
   type KeySource,
   type SigningKeys,
 } from '@wattle/identity'
+import { rateLimit } from '@wattle/ratelimit'
+import type { RedisConnection } from '@wattle/redis'
 import { createService, type ServiceOptions } from '@wattle/service'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { addDocsPage } from './docs.ts'
 import { exposeRoutes } from './expose.ts'
+import { gatewayLimits, type GatewayLimits } from './limits.ts'
 import type { Routes } from './routes.ts'
 import { createUpstream } from './upstream.ts'
 
@@ -22,12 +25,22 @@ export type GatewayDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry'> & 
   /** The keys that sign internal tokens. */
   readonly signingKeys: SigningKeys
   readonly corsOrigins?: readonly string[]
+  /** Without it nothing is limited. */
+  readonly limits?: GatewayLimits & { readonly redis: RedisConnection }
   readonly now?: () => number
 }
 
 /** The gateway, ready to listen or to be injected into. */
 export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> {
-  const { services, accessKeys, signingKeys, corsOrigins = [], now = Date.now, ...kit } = deps
+  const {
+    services,
+    accessKeys,
+    signingKeys,
+    corsOrigins = [],
+    limits,
+    now = Date.now,
+    ...kit
+  } = deps
   const tokens = internalTokens({ keys: signingKeys, now })
   const upstreams = services.map(({ name, url, routes }) => ({
     name,
@@ -52,12 +65,16 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     description: 'The one way in: every public route of every service',
     authenticate: (request) => bearerAuthentication(request.server.accessTokens)(request),
     // Said, but no reason to be unready: one service that is away must not take the others along.
-    checks: Object.fromEntries(
-      upstreams.map(({ name, upstream }) => [name, { required: false, check: upstream.check }]),
-    ),
+    checks: {
+      ...Object.fromEntries(
+        upstreams.map(({ name, upstream }) => [name, { required: false, check: upstream.check }]),
+      ),
+      ...(limits && { redis: { required: false, check: () => limits.redis.ping(500) } }),
+    },
   })
   await app.register(accessTokens, { keys: accessKeys, now })
   if (corsOrigins.length > 0) await allowBrowsers(app, corsOrigins)
+  if (limits) await app.register(rateLimit, gatewayLimits(limits))
   for (const { name, routes, upstream } of upstreams) {
     await exposeRoutes(app, name, routes, upstream)
     app.addHook('onClose', upstream.close)
@@ -82,11 +99,16 @@ async function allowBrowsers(app: FastifyInstance, origins: readonly string[]): 
       'age',
       'cache-status',
       'etag',
+      'ratelimit',
+      'ratelimit-policy',
       'retry-after',
       'x-cache-key',
       'x-cache-response-time',
       'x-cache-status',
       'x-cache-ttl',
+      'x-ratelimit-limit',
+      'x-ratelimit-remaining',
+      'x-ratelimit-reset',
       'x-request-id',
     ],
     maxAge: 600,

@@ -1,4 +1,6 @@
 import { readSigningKeys } from '@wattle/identity'
+import { clientAddress } from '@wattle/ratelimit'
+import { parseRedisUrl, redisUrlSchemes } from '@wattle/redis'
 import { baseConfig, loadConfig, url, type Environment } from '@wattle/service'
 import { Type, type Static } from 'typebox'
 
@@ -13,6 +15,17 @@ const schema = Type.Object({
   WATTLE_INTERNAL_SIGNING_KEY: Type.String({ description: 'an Ed25519 private key in PEM' }),
   /** Origins whose pages may call from a browser, comma-separated; none where it is not set. */
   WATTLE_CORS_ORIGINS: Type.Array(Type.String(), { default: [] }),
+  /** Where limits are counted. */
+  WATTLE_REDIS_CACHE_URL: url(redisUrlSchemes),
+  /** Every rate limit times this: 1 in production, much in load tests. */
+  WATTLE_RATE_LIMIT_SCALE: Type.Number({
+    default: 1,
+    minimum: 0.1,
+    maximum: 1_000,
+    description: 'a factor for every rate limit',
+  }),
+  /** Proxies whose X-Forwarded-For is believed, comma-separated addresses or networks; none where it is not set. */
+  WATTLE_TRUSTED_PROXIES: Type.Array(Type.String(), { default: [] }),
 })
 
 export type GatewayConfig = Static<typeof schema>
@@ -26,6 +39,8 @@ export function gatewayConfig(env: Environment = process.env): GatewayConfig {
       WATTLE_BILLING_URL: assertServiceUrl,
       WATTLE_INTERNAL_SIGNING_KEY: readSigningKeys,
       WATTLE_CORS_ORIGINS: (origins) => origins.forEach(assertOrigin),
+      WATTLE_REDIS_CACHE_URL: parseRedisUrl,
+      WATTLE_TRUSTED_PROXIES: assertProxies,
     },
   })
 }
@@ -40,5 +55,13 @@ function assertServiceUrl(text: string): void {
 function assertOrigin(text: string): void {
   if (URL.parse(text)?.origin !== text || !/^https?:/.test(text)) {
     throw new Error('write each origin as https://host or http://host:port, without a path')
+  }
+}
+
+function assertProxies(proxies: readonly string[]): void {
+  try {
+    clientAddress(proxies)
+  } catch {
+    throw new Error('write each proxy as an address or a network, such as 10.0.0.0/8')
   }
 }

@@ -1,7 +1,10 @@
 import { jwksPath, readSigningKeys, remoteKeys } from '@wattle/identity'
+import { createRateLimits } from '@wattle/ratelimit'
+import { connectRedis, keySpace } from '@wattle/redis'
 import { createLogger, createRegistry, runService } from '@wattle/service'
 import { buildGateway } from './app.ts'
 import { gatewayConfig } from './config.ts'
+import { personalSecretFrom } from './limits.ts'
 import { exposedServices } from './routes.ts'
 
 const name = 'gateway'
@@ -19,6 +22,16 @@ await runService({
     })
     onClose('keys', () => accessKeys.close())
 
+    const redis = connectRedis({ url: config.WATTLE_REDIS_CACHE_URL, name, log })
+    onClose('redis cache', () => redis.close())
+    const keys = keySpace({
+      environment: config.WATTLE_ENV,
+      service: name,
+      personalSecret: personalSecretFrom(config.WATTLE_INTERNAL_SIGNING_KEY),
+    })
+    const rateLimits = createRateLimits({ redis, keys, log, registry })
+    onClose('limits', () => rateLimits.close())
+
     return buildGateway({
       config,
       log,
@@ -26,6 +39,12 @@ await runService({
       accessKeys,
       signingKeys: readSigningKeys(config.WATTLE_INTERNAL_SIGNING_KEY),
       corsOrigins: config.WATTLE_CORS_ORIGINS,
+      limits: {
+        rateLimits,
+        redis,
+        scale: config.WATTLE_RATE_LIMIT_SCALE,
+        trustedProxies: config.WATTLE_TRUSTED_PROXIES,
+      },
       services: [
         { name: 'user', url: config.WATTLE_USER_URL, routes: exposedServices.user },
         { name: 'payment', url: config.WATTLE_PAYMENT_URL, routes: exposedServices.payment },

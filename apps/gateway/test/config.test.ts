@@ -9,11 +9,16 @@ const good = {
   WATTLE_PAYMENT_URL: 'http://localhost:3002',
   WATTLE_BILLING_URL: 'http://localhost:3003',
   WATTLE_INTERNAL_SIGNING_KEY: generateSigningKey(),
+  WATTLE_REDIS_CACHE_URL: 'redis://localhost:6380',
 }
 
 describe('R3 the configuration of the gateway', () => {
   test('that is right is taken, and lets no other origin in', () => {
-    expect(gatewayConfig(good)).toMatchObject({ WATTLE_CORS_ORIGINS: [] })
+    expect(gatewayConfig(good)).toMatchObject({
+      WATTLE_CORS_ORIGINS: [],
+      WATTLE_RATE_LIMIT_SCALE: 1,
+      WATTLE_TRUSTED_PROXIES: [],
+    })
   })
 
   test('lists origins by commas', () => {
@@ -36,6 +41,11 @@ describe('R3 the configuration of the gateway', () => {
     ['WATTLE_BILLING_URL', 'ftp://localhost'],
     ['WATTLE_BILLING_URL', 'http://localhost:99999'],
     ['WATTLE_INTERNAL_SIGNING_KEY', 'secret-word'],
+    ['WATTLE_REDIS_CACHE_URL', 'redis://user:secret-word@host:port'],
+    ['WATTLE_RATE_LIMIT_SCALE', '0'],
+    ['WATTLE_RATE_LIMIT_SCALE', '1001'],
+    ['WATTLE_RATE_LIMIT_SCALE', 'none'],
+    ['WATTLE_TRUSTED_PROXIES', '10.0.0.0/8,nonsense'],
     ['WATTLE_CORS_ORIGINS', '*'],
     ['WATTLE_CORS_ORIGINS', 'https://app.example/'],
     ['WATTLE_CORS_ORIGINS', 'app.example'],

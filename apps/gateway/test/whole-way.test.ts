@@ -33,7 +33,7 @@ async function startStack() {
     databaseOf('user'),
     databaseOf('payment'),
     databaseOf('billing'),
-    startRedis({ acl: true, services: ['user', 'payment', 'billing'] }),
+    startRedis({ acl: true, services: ['user', 'payment', 'billing', 'gateway'] }),
     startRedis(),
   ])
   const internalKey = generateSigningKey()
@@ -69,6 +69,9 @@ async function startStack() {
     WATTLE_PAYMENT_URL: await payment.url(),
     WATTLE_BILLING_URL: await billing.url(),
     WATTLE_INTERNAL_SIGNING_KEY: internalKey,
+    WATTLE_REDIS_CACHE_URL: redis.urlFor('gateway'),
+    // Everybody comes from one address here.
+    WATTLE_RATE_LIMIT_SCALE: '1000',
   })
   const url = await gateway.url()
   async function stop(): Promise<void> {
@@ -327,6 +330,7 @@ describe('R3 the gateway process', () => {
       WATTLE_PAYMENT_URL: 'http://127.0.0.1:1',
       WATTLE_BILLING_URL: 'localhost',
       WATTLE_INTERNAL_SIGNING_KEY: generateSigningKey(),
+      WATTLE_REDIS_CACHE_URL: 'redis://127.0.0.1:1',
     })
     const { code, errors } = await gateway.ended
     expect(code).not.toBe(0)

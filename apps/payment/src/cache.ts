@@ -7,6 +7,10 @@ export type PaymentCache = ReturnType<typeof paymentCache>
 const recentLimit = 10
 const paymentsOf = (userId: string) => `user:${userId}`
 
+type EventName = `payment.${'succeeded' | 'failed' | 'canceled' | 'refunded'}`
+/** The writes and events that change what is cached, and whose it is. */
+type Changes = { readonly [Type in EventName | 'payment.changed']: { readonly userId: string } }
+
 /**
  * Everything that payment caches, and what removes it: the lists that people look at. No decision about money reads
  * them: nothing that decides may import this file, which a test holds.
@@ -29,25 +33,37 @@ export function paymentCache({ cache, store }: { cache: Cache; store: HistorySto
         store.paymentsOf(userId, { filters: {}, limit: recentLimit }),
     },
   })
-  const paymentsChanged = (userId: string) => cache.invalidate([tag(paymentsOf(userId))])
+  const ofUser = ({ userId }: { userId: string }) => [tag(paymentsOf(userId))]
+  const rules = cache.rules<Changes>({
+    'payment.changed': ofUser,
+    'payment.succeeded': ofUser,
+    'payment.failed': ofUser,
+    'payment.canceled': ofUser,
+    'payment.refunded': ofUser,
+  })
   return {
     ...plan,
     /** After anything of a person's payments has changed: all their lists. */
-    paymentsChanged,
+    paymentsChanged: (userId: string) => rules.on('payment.changed', { userId }),
+    /**
+     * The same on this service's own events. Who made the change invalidates at once, unless it dies between its commit
+     * and that, or Redis is away just then; the event was committed with the change, and comes in any case.
+     */
+    onOwnEvents: {
+      handlers: forEachEvent(async () => {}),
+      afterCommit: forEachEvent(
+        ({ type, payload }: { type: EventName; payload: { userId: string } }) =>
+          rules.on(type, payload),
+      ),
+    },
   }
 }
 
-/**
- * The same on this service's own events. Who made the change invalidates at once, unless it dies between its commit and
- * that, or Redis is away just then; the event comes in any case.
- */
-export function listRules({ paymentsChanged }: Pick<PaymentCache, 'paymentsChanged'>) {
-  const nothingElse = async () => {}
-  const changed = (event: { payload: { userId: string } }) => paymentsChanged(event.payload.userId)
-  const types = ['succeeded', 'failed', 'canceled', 'refunded'] as const
-  const forEach = <T>(value: T) =>
-    Object.fromEntries(types.map((type) => [`payment.${type}`, value])) as {
-      [K in (typeof types)[number] as `payment.${K}`]: T
-    }
-  return { handlers: forEach(nothingElse), afterCommit: forEach(changed) }
+function forEachEvent<T>(value: T): Record<EventName, T> {
+  return {
+    'payment.succeeded': value,
+    'payment.failed': value,
+    'payment.canceled': value,
+    'payment.refunded': value,
+  }
 }

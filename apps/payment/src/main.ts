@@ -14,7 +14,6 @@ import {
 import { connectRedis, keySpace } from '@wattle/redis'
 import { createClient, createLogger, createRegistry, runService } from '@wattle/service'
 import { buildPayment } from './app.ts'
-import { listRules } from './cache.ts'
 import { paymentConfig, timingOf } from './config.ts'
 import { startJanitor } from './janitor/janitor.ts'
 import { reserveThrough } from './payment/billing.ts'
@@ -120,7 +119,7 @@ await runService({
     onClose('janitor', () => janitorLoop.stop())
 
     const own = { redis: state, database, environment, group: name, streams: [name] }
-    const consumer = consume({ ...own, ...listRules(lists), concurrency: 4, log, registry })
+    const consumer = consume({ ...own, ...lists.onOwnEvents, concurrency: 4, log, registry })
     onClose('event consumer', () => consumer.stop())
     return app
   },

@@ -62,6 +62,7 @@ describe('S2 with lies in every cached entry', () => {
     const { client } = world.redis
     const poisoned = []
     for (const key of await client.keys('test:payment:*')) {
+      if ((await client.type(key)) !== 'string') continue
       const value = await client.get(key)
       if (!value?.includes('"state":')) continue
       const lie = value
@@ -71,6 +72,9 @@ describe('S2 with lies in every cached entry', () => {
       poisoned.push(key)
     }
     expect(poisoned.length).toBeGreaterThanOrEqual(2)
+    // What the process keeps itself is dropped by this.
+    world.cache.switchOff()
+    world.cache.switchOn()
     const { items } = (await person.get('/payments/recent')).body as { items: unknown[] }
     expect(items).toMatchObject([{ state: 'failed' }, { state: 'failed' }])
 

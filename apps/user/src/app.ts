@@ -23,8 +23,6 @@ export type UserDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry' | 'aut
 /** The user service, ready to listen or to be injected into. */
 export async function buildUser(deps: UserDeps): Promise<FastifyInstance> {
   const { database, redis, passwords, signingKeys, ...kit } = deps
-  const cache = userCache({ cache: deps.cache, database })
-
   const app = await createService({
     ...kit,
     name: 'user',
@@ -35,6 +33,8 @@ export async function buildUser(deps: UserDeps): Promise<FastifyInstance> {
       redis: { required: false, check: () => redis.ping(500) },
     },
   })
+  const cache = userCache({ cache: deps.cache, database, log: app.log })
+  app.addHook('onClose', cache.close)
   await app.register(accessTokens, { signingKeys })
   addAccountRoutes(app, { database, passwords, tokens: app.accessTokens })
   addProfileRoutes(app, { database, cache })

@@ -1,17 +1,31 @@
-import type { Cache, Ref } from '@wattle/cache'
+import { createOutbox, type Cache } from '@wattle/cache'
 import type { Id } from '@wattle/contracts'
-import type { Database } from '@wattle/database'
+import { queryOf, type Database, type Queries } from '@wattle/database'
 import { readPreferences } from './preferences-store.ts'
 import { readProfile } from './profile-store.ts'
 import type { DB } from './schema.ts'
 
 export type UserCache = ReturnType<typeof userCache>
 
+/** The writes that change what is cached. */
+type Writes = {
+  'profile.changed': { userId: Id<'usr'> }
+  'preferences.changed': { userId: Id<'usr'> }
+}
+
 /**
  * Everything that the user service caches, and what removes it. A key ends in the user id; e-mail addresses never stand
  * in keys, and password hashes are never cached.
  */
-export function userCache({ cache, database }: { cache: Cache; database: Database<DB> }) {
+export function userCache({
+  cache,
+  database,
+  log,
+}: {
+  cache: Cache
+  database: Database<DB>
+  log: Parameters<typeof createOutbox>[0]['log']
+}) {
   const plan = cache.define({
     profile: {
       key: (userId: Id<'usr'>) => [userId],
@@ -24,24 +38,27 @@ export function userCache({ cache, database }: { cache: Cache; database: Databas
       load: (userId: Id<'usr'>) => readPreferences(database, userId),
     },
   })
+  const rules = cache.rules<Writes>({
+    'profile.changed': ({ userId }) => [plan.profile.ref(userId)],
+    'preferences.changed': ({ userId }) => [plan.preferences.ref(userId)],
+  })
 
-  /**
-   * Runs a write, then invalidates what it may have changed; also when it failed, since a connection that was lost at
-   * the commit leaves open whether it happened.
-   */
-  async function writing<T>(ref: Ref, write: () => Promise<T>): Promise<T> {
-    try {
-      return await write()
-    } finally {
-      await cache.invalidate([ref])
-    }
-  }
-
+  const outbox = createOutbox({ cache, query: queryOf(database.kysely), log })
   return {
     ...plan,
-    changeProfile: <T>(userId: Id<'usr'>, write: () => Promise<T>) =>
-      writing(plan.profile.ref(userId), write),
-    changePreferences: <T>(userId: Id<'usr'>, write: () => Promise<T>) =>
-      writing(plan.preferences.ref(userId), write),
+    /** Runs a write in a transaction, and stores there what it invalidates; then invalidates it. */
+    write: <Type extends keyof Writes, T>(
+      type: Type,
+      event: Writes[Type],
+      work: (queries: Pick<Queries<DB>, 'kysely'>) => Promise<T>,
+    ): Promise<T> =>
+      outbox.write((invalidates) =>
+        database.transaction(async (trx) => {
+          const result = await work({ kysely: trx })
+          await invalidates(queryOf(trx), rules.refs(type, event))
+          return result
+        }),
+      ),
+    close: outbox.stop,
   }
 }

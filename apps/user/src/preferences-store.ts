@@ -16,7 +16,7 @@ const columns = [
 export type PreferencesChange = Partial<Omit<Preferences, 'version' | 'updatedAt'>>
 
 export async function readPreferences(
-  { kysely }: Queries<DB>,
+  { kysely }: Pick<Queries<DB>, 'kysely'>,
   userId: Id<'usr'>,
 ): Promise<Preferences | undefined> {
   const row = await kysely
@@ -29,7 +29,7 @@ export async function readPreferences(
 
 /** The changed preferences; undefined when there are none of this person, or not in `expectedVersion`. */
 export async function changePreferences(
-  { kysely }: Queries<DB>,
+  { kysely }: Pick<Queries<DB>, 'kysely'>,
   userId: Id<'usr'>,
   change: PreferencesChange,
   expectedVersion: number | undefined,

@@ -16,8 +16,8 @@ export function addPreferencesRoutes(app: FastifyInstance, { database, cache }: 
   addRoute(app, userRoutes.updatePreferences, async ({ user: { userId }, body }) => {
     const { version, ...change } = body
     requireChange(change)
-    const changed = await cache.changePreferences(userId, () =>
-      changePreferences(database, userId, change, version),
+    const changed = await cache.write('preferences.changed', { userId }, (queries) =>
+      changePreferences(queries, userId, change, version),
     )
     return changed ?? notChanged(await readPreferences(database, userId))
   })

@@ -17,7 +17,7 @@ export const profileColumns = [
 export type ProfileChange = { readonly name?: string; readonly phone?: string | null }
 
 export async function readProfile(
-  { kysely }: Queries<DB>,
+  { kysely }: Pick<Queries<DB>, 'kysely'>,
   userId: Id<'usr'>,
 ): Promise<Profile | undefined> {
   const row = await kysely
@@ -30,7 +30,7 @@ export async function readProfile(
 
 /** The changed profile; undefined when nobody has this id, or not in `expectedVersion`. */
 export async function changeProfile(
-  { kysely }: Queries<DB>,
+  { kysely }: Pick<Queries<DB>, 'kysely'>,
   userId: Id<'usr'>,
   change: ProfileChange,
   expectedVersion: number | undefined,

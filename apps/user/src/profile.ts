@@ -21,8 +21,8 @@ export function addProfileRoutes(app: FastifyInstance, { database, cache }: Pers
   addRoute(app, userRoutes.updateMe, async ({ user: { userId }, body }) => {
     const { version, ...change } = body
     requireChange(change)
-    const changed = await cache.changeProfile(userId, () =>
-      changeProfile(database, userId, change, version),
+    const changed = await cache.write('profile.changed', { userId }, (queries) =>
+      changeProfile(queries, userId, change, version),
     )
     return changed ?? notChanged(await readProfile(database, userId))
   })

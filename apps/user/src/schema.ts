@@ -11,6 +11,13 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
 
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
+export interface CacheInvalidations {
+  created_at: Generated<Timestamp>;
+  history: string | null;
+  id: Generated<number>;
+  refs: string;
+}
+
 export interface Preferences {
   due_reminder_days: Generated<number>;
   email_notifications: Generated<boolean>;
@@ -35,6 +42,7 @@ export interface Users {
 }
 
 export interface DB {
+  cache_invalidations: CacheInvalidations;
   preferences: Preferences;
   users: Users;
 }

@@ -1,4 +1,5 @@
-import { migrate, checkSchemaTypes } from '@wattle/database'
+import { outboxMigration } from '@wattle/cache'
+import { checkMigrationCopies, checkSchemaTypes, migrate } from '@wattle/database'
 import { startDatabase } from '@wattle/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { migrations } from './world.ts'
@@ -13,6 +14,10 @@ describe('the database of the user service', () => {
   test('has the types that the code believes', async () => {
     const file = new URL('../src/schema.ts', import.meta.url)
     await expect(checkSchemaTypes({ url: postgres.ownerUrl, file })).resolves.toBeUndefined()
+  })
+
+  test('has the table for invalidations as the cache wants it', () => {
+    expect(() => checkMigrationCopies(migrations, [outboxMigration])).not.toThrow()
   })
 
   test.each([

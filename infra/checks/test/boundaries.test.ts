@@ -60,6 +60,12 @@ describe('imports go one way', () => {
     expect(violation?.reason).toContain(reason)
   })
 
+  test('benchmarks are no workspace: they import what they measure, and need no line in the table', () => {
+    write('infra/bench/package.json', '{ "name": "@wattle/bench" }')
+    write('infra/bench/suites/a.ts', `import { x } from '@wattle/redis'\nimport y from 'rival'\n`)
+    expect(violations(root)).toEqual([])
+  })
+
   test('a workspace without a line in the table is named', () => {
     write('packages/tenth/package.json', '{ "name": "@wattle/tenth" }')
     expect(violations(root)).toMatchObject([{ file: 'packages/tenth' }])

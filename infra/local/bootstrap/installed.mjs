@@ -71,8 +71,10 @@ function stampFor(root) {
 
 /** @param {string} root @param {LockFile} lock */
 function hasPinnedNode(root, lock) {
-  const binary = statSync(pinnedNode(root), { throwIfNoEntry: false })
   const wanted = lock.packages['node_modules/node']?.version
+  // infra/bench has a lock file of its own and runs on the Node of the repo.
+  if (wanted === undefined) return true
+  const binary = statSync(pinnedNode(root), { throwIfNoEntry: false })
   const present = readText(join(root, 'node_modules', 'node', 'package.json'))
   return (
     binary !== undefined &&

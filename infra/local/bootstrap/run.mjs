@@ -19,6 +19,7 @@ const commands = {
   doctor: { script: 'infra/local/src/main.ts', args: ['doctor'] },
   test: { script: 'infra/checks/test.ts', args: [] },
   chaos: { script: 'infra/local/chaos/main.ts', args: [] },
+  bench: { script: 'infra/bench/main.ts', args: [] },
 }
 
 /**
@@ -46,7 +47,7 @@ export async function run([name = '', ...args]) {
     )
   }
   // npm keeps options without a leading `--` for itself, and they would be lost without a word.
-  for (const lost of ['fresh', 'seed']) {
+  for (const lost of name === 'bench' ? ['quick', 'rounds', 'group', 'trace'] : ['fresh', 'seed']) {
     if (process.env[`npm_config_${lost}`] !== undefined && !args.includes(`--${lost}`)) {
       return fail(`npm took --${lost} for itself. Write: npm run ${name} -- --${lost}`, 2)
     }

@@ -45,7 +45,24 @@ Says what is missing or in the way on this machine, with the fix: Node, npm, por
 The exit code is 1 when something keeps the stack from starting.
 ${environment}`
 
-const all = `Usage: npm start | npm run stop | npm run dev | npm run doctor | npm run chaos | npm test
+const bench = `npm run bench [-- NAME …] [OPTIONS]
+
+Benchmarks, ours and the alternatives side by side in one run: variants take turns, and what is reported are medians
+and ratios, with the machine they come from. Without a name all run, one after another. The libraries to compare with
+are installed on the first run, in infra/bench/node_modules. Writes .wattle/bench/NAME-DATE.md and .json.
+
+Names
+  the files of infra/bench/suites: cache, and whatever is beside it
+
+Options
+  --quick       fewer and shorter rounds: to see that it works, not to compare
+  --rounds N    rounds of each group (9; 3 with --quick)
+  --group WORD  only groups whose name contains this word (may be repeated)
+  --trace FILE  a recorded trace for hit ratios: one "first count" a line, plain or compressed (.zst)
+  --help        this text
+`
+
+const all = `Usage: npm start | npm run stop | npm run dev | npm run doctor | npm run chaos | npm run bench | npm test
 
   npm start       starts the whole stack on this machine
   npm run stop    stops a stack left running
@@ -53,9 +70,10 @@ const all = `Usage: npm start | npm run stop | npm run dev | npm run doctor | np
   npm run doctor  says what is missing or in the way, and the fix
   npm test        checks, types and all tests
   npm run chaos   faults under load, then an audit; -- money, -- cache
+  npm run bench   benchmarks, ours beside the alternatives; -- NAME for one
 
 Add "-- --help" to a command for its options.
 `
 
 /** @type {Record<string, string> & { all: string }} */
-export const usage = { all, start, dev, stop, doctor }
+export const usage = { all, start, dev, stop, doctor, bench }

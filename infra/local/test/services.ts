@@ -66,6 +66,8 @@ export async function startServices({
     WATTLE_BILLING_URL: urls.billing,
     WATTLE_REDIS_CACHE_URL: cacheUrlFor(name),
     WATTLE_REDIS_STATE_URL: stateUrlFor(name),
+    // All clients come from one address.
+    WATTLE_RATE_LIMIT_SCALE: '1000',
     ...(name === 'gateway' ? {} : { [`DATABASE_URL_${name.toUpperCase()}`]: databases[name].url }),
     ...own[name],
     ...env,

@@ -88,6 +88,8 @@ export async function choosePlace(): Promise<Place> {
       WATTLE_CACHE_PORT_BASE: String(base + 20),
       WATTLE_STATE_PORT_BASE: String(base + 30),
       WATTLE_SENTINEL_PORT_BASE: String(base + 40),
+      // All requests come from one address.
+      WATTLE_RATE_LIMIT_SCALE: '1000',
     }
     const ports = planPorts(env)
     if ((await takenPorts(ports)).length > 0) continue

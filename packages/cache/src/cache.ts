@@ -12,7 +12,7 @@ import { createLoads } from './loads.ts'
 import { Local } from './local.ts'
 import { createLoadedKind, type KindPlan, type LoadedKind, type Loader } from './plan.ts'
 import { policyOf, type KindOptions } from './policy.ts'
-import { readMessage, type Ref } from './refs.ts'
+import { decodeRefs, encodeRefs, readMessage, type Ref } from './refs.ts'
 import { createRemote } from './remote.ts'
 import type { Rules, RuleTable } from './rules.ts'
 import { createWaiting, tagNames, type Log, type Space } from './space.ts'
@@ -49,6 +49,11 @@ export type Cache = {
   readonly ruleNames: readonly string[]
   /** The kinds that were declared, with their options. */
   readonly kinds: readonly { readonly name: string; readonly options: KindOptions }[]
+  /** The history of Redis that this process follows: another one after each failover. Undefined before the first answer. */
+  readonly history: string | undefined
+  /** What is to be invalidated as text, to be stored and read back by the same service, also at another version. */
+  encodeRefs(refs: readonly Ref[]): string
+  decodeRefs(text: string): Ref[]
   /** Whether this process has proof, not older than a second, of having heard every invalidation. */
   readonly synchronized: boolean
   statistics(): Record<string, KindStatistics>
@@ -206,17 +211,25 @@ export function createCache(options: CacheOptions): Cache {
     rules<Events>(table: RuleTable<Events>): Rules<Events> {
       const types = Object.keys(table) as (keyof Events & string)[]
       ruleNames.push(...types)
+      const refs = <Type extends keyof Events>(type: Type, event: Events[Type]) =>
+        table[type]?.(event) ?? []
       const on = async <Type extends keyof Events>(type: Type, event: Events[Type]) => {
-        const rule = table[type]
-        if (rule) await invalidate(rule(event))
+        await invalidate(refs(type, event))
       }
       const handlers = Object.fromEntries(
         types.map((type) => [type, (event: Events[typeof type]) => on(type, event)]),
       ) as unknown as Rules<Events>['handlers']
-      return { on, handlers }
+      return { refs, on, handlers }
     },
     ruleNames,
     kinds: declared,
+    get history() {
+      const epochs = channel.shards.map(({ epoch }) => epoch)
+      return epochs.includes('') ? undefined : epochs.join()
+    },
+    encodeRefs,
+    decodeRefs: (text) =>
+      decodeRefs(text, (name) => [...cores.values()].find((core) => core.name === name)?.names),
     get synchronized() {
       return channel.trusted
     },

@@ -42,3 +42,28 @@ export function readMessage(payload: string): Message {
     return { g: ['*'], ms: 0 }
   }
 }
+
+/** The refs as text; kinds stand there by name. */
+export const encodeRefs = (refs: readonly Ref[]): string =>
+  JSON.stringify(
+    refs.map((ref) => {
+      if ('tag' in ref) return ref
+      if ('all' in ref) return { all: ref.all === '*' ? '*' : ref.all.name }
+      return { ...ref, kind: ref.kind.name }
+    }),
+  )
+
+/** What `encodeRefs` wrote; of kinds that are not there any more nobody reads anything. */
+export function decodeRefs(text: string, kindOf: (name: string) => KindName | undefined): Ref[] {
+  const stored = JSON.parse(text) as Record<string, string>[]
+  return stored.flatMap(
+    ({ tag: name, mode, all, kind: kindName = '', entry, startingWith }): Ref[] => {
+      if (name !== undefined) return [{ tag: name, mode: mode === 'expire' ? 'expire' : 'delete' }]
+      if (all === '*') return [everything]
+      const kind = kindOf(all ?? kindName)
+      if (!kind) return []
+      if (all !== undefined) return [{ all: kind }]
+      return entry === undefined ? [{ startingWith: startingWith ?? '', kind }] : [{ entry, kind }]
+    },
+  )
+}

@@ -108,7 +108,7 @@ describe('C8 an L1 store under any operations', () => {
           }
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 100 },
     )
   })
 })

@@ -39,7 +39,7 @@ describe('C8 what an L1 store evicts', () => {
     expect(l1.bytes).toBe(capacity)
   })
 
-  test('a scan of values as large as are let in pushes out no more of a hot set than they are large', () => {
+  test('a hot set survives a scan of the largest values that are let in', () => {
     const l1 = open({ maxEntries: capacity, maxBytes: 100 * capacity })
     const store = { l1, index: l1.createIndex() }
     heat(store)

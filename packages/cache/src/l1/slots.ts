@@ -10,11 +10,12 @@ export class Index extends Map<string, number> {
 /** No slot. */
 export const none = -1
 
-const firstCapacity = 1024
-const growth = 1.5
+const firstCapacity = 512
+/** Small, for what is grown too far is memory that each entry pays for; copying more often is nothing beside a load. */
+const growth = 1.2
 
 /**
- * The fields of entries, each in an array of its own with one place a slot: numbers in typed arrays, 95 bytes for an
+ * The fields of entries, each in an array of its own with one place a slot: numbers in typed arrays, 92 bytes for an
  * entry in all. Slots that were given back are used again first, so the arrays stay as short as the most entries that
  * ever were.
  *
