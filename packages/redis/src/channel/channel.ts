@@ -138,6 +138,7 @@ export function createChannel({
   )
   const stopState = redis.onState((state) => {
     if (state === 'ready') lookAll()
+    else for (const shard of shards) shard.disconnected()
   })
   const heartbeat = setInterval(() => {
     for (const shard of shards) shard.beat()

@@ -65,6 +65,10 @@ export class Shard {
   readonly #early = new Set<number>()
   /** Issues that the present epoch may lack. */
   #dirty = false
+  #settling = false
+  /** Counts the command connection's, and which of them was asked last where the channel stands. */
+  #connection = 0
+  #askedConnection = 0
   #looking: Promise<void> | undefined
   #lookAgain = false
   #wasTrusted = false
@@ -90,9 +94,17 @@ export class Shard {
     this.lastProofMs = now()
   }
 
-  /** Nothing that this process announced is waiting to be delivered. */
+  /**
+   * Nothing that this process announced is missing in the history that the connection leads to. After a reconnection that
+   * is not known before the answer to the first question: it may lead to a new master, which lost the last announcements.
+   */
   get settled(): boolean {
-    return !this.#dirty
+    return !this.#dirty && !this.#settling && this.#connection === this.#askedConnection
+  }
+
+  /** The command connection was lost; the next one may lead to another history. */
+  disconnected(): void {
+    this.#connection += 1
   }
 
   /** How many announcements are kept to be sent again if a failover loses them. */
@@ -216,6 +228,7 @@ export class Shard {
     if (redis.state !== 'ready') return
     const { active, times } = subscription()
     const sentAtMs = now()
+    const connection = this.#connection
     const [epochThen, sequenceThen] = [this.epoch, this.sequence]
     let reply: (string | number)[]
     try {
@@ -243,6 +256,7 @@ export class Shard {
       this.sequence = Number(sequence)
       this.#early.clear()
     }
+    this.#askedConnection = connection
     if (this.#dirty && !(await this.#settle())) return
     this.#ring.prune(answeredAtMs)
     if (this.#early.size > 0) this.#lookAgain = true
@@ -270,8 +284,16 @@ export class Shard {
   /** Announces again what the present epoch may lack. Whether it has everything now. */
   async #settle(): Promise<boolean> {
     if (this.circuit.state === 'open') return false
-    const { epoch } = this
+    this.#settling = true
     this.#dirty = false
+    try {
+      return await this.#announceDue(this.epoch)
+    } finally {
+      this.#settling = false
+    }
+  }
+
+  async #announceDue(epoch: string): Promise<boolean> {
     const due = this.#ring.due(epoch)
     for (let from = 0; from < due.length; from += 100) {
       const batch = due.slice(from, from + 100)
