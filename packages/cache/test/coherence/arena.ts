@@ -3,7 +3,7 @@ import { randomFrom, startDatabase, startSentinelGroup } from '@wattle/testkit'
 import type { Fault } from './fault.ts'
 import type { Audit, History, Load, Phase } from './history.ts'
 import type { Batch, ToWorker, WorkerSettings } from './messages.ts'
-import { clockMs, kindOf, rowCount } from './plan.ts'
+import { clockMs, kindOf, owners, rowCount } from './plan.ts'
 import { createSource, openSource } from './source.ts'
 import { startSubscriberProxy } from './subscriber-proxy.ts'
 import { startWorker, type WorkerProcess } from './worker-process.ts'
@@ -40,8 +40,8 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
 
   const history: History = {
     rows: Array.from({ length: rowCount }, (_, row) => {
-      const { name, strict } = kindOf(row)
-      return { kind: name, strict }
+      const { name, way, strict } = kindOf(row)
+      return { kind: name, strict, tagsInTurn: way === 'valueTag' ? owners : 1 }
     }),
     commits: [],
     invalidations: [],
@@ -57,7 +57,7 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
   const workers: WorkerProcess[] = []
   let nextProcess = 0
 
-  async function start(role: 'near' | 'far' | 'auditor'): Promise<WorkerProcess> {
+  async function start(role: 'near' | 'far' | 'successor' | 'auditor'): Promise<WorkerProcess> {
     const number = nextProcess++
     const settings: WorkerSettings = {
       process: number,
@@ -67,6 +67,7 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
       modules,
       // Faults of the network befall one of them, as they do.
       ports: role === 'far' ? throughProxies : {},
+      outbox: number === 0 || role === 'successor',
       skewMs: random.pick([0, 3_600_000, -3_600_000]),
       auditor: role === 'auditor',
       writesPerSecond,
@@ -114,14 +115,19 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
   }
 
   /** Asks every process for every row, again and again, until all agree with the source. Nobody writes meanwhile. */
-  async function agreement(deadlineMs: number, sinceMs: number): Promise<Audit> {
+  async function agreement(
+    deadlineMs: number,
+    sinceMs: number,
+    isMadeUpFor: boolean,
+  ): Promise<Audit> {
     const versions = await source.versions()
-    const invalidated = new Map<number, number>()
+    const invalidated = new Map<number, Set<number>>()
     for (const { row, version } of history.invalidations) {
-      invalidated.set(row, Math.max(version, invalidated.get(row) ?? 1))
+      invalidated.set(row, (invalidated.get(row) ?? new Set()).add(version))
     }
-    // Whose writer died before it could invalidate is owed by nobody here; the checker has a bound for it.
-    const owed = (row: number) => (invalidated.get(row) ?? 1) >= (versions[row] ?? 1)
+    // Where a writer died before it could invalidate, only an outbox makes up for it.
+    const owed = (row: number) =>
+      isMadeUpFor || (invalidated.get(row)?.size ?? 0) >= (versions[row] ?? 1) - 1
     for (;;) {
       const answers = await Promise.all(workers.map((worker) => worker.audit()))
       const differing = answers.flatMap((answer, index) =>
@@ -161,7 +167,7 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
             const { loads, writes } = totals.get(worker) ?? { loads: 0, writes: 0 }
             totals.delete(worker)
             retired = { loads: retired.loads + loads, writes: retired.writes + writes }
-            const successor = await start('near')
+            const successor = await start('successor')
             workers[workers.indexOf(worker)] = successor
             successor.tell({ type: 'go' })
           },
@@ -172,7 +178,7 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
       baseline ??= after
       await Promise.all(workers.map((worker) => worker.pause()))
       const deadlineMs = Math.max(healedMs + agreeWithinMs, clockMs() + 1_000)
-      const audit = await agreement(deadlineMs, clockMs())
+      const audit = await agreement(deadlineMs, clockMs(), fault.bounds.lostWriterMs !== undefined)
       const phase: Phase = {
         name: fault.name,
         fromMs,

@@ -40,8 +40,8 @@ const read = ({ at, version, process = 1, row = 0, origin = 'l2', ...rest }: One
 
 const history = (reads: OneRead[], more: Partial<History> = {}): History => ({
   rows: [
-    { kind: 'strict', strict: true },
-    { kind: 'ordinary', strict: false },
+    { kind: 'strict', strict: true, tagsInTurn: 1 },
+    { kind: 'ordinary', strict: false, tagsInTurn: 1 },
   ],
   commits: [{ row: 0, version: 2, atMs: 1_000 }],
   invalidations: [{ process: 0, row: 0, version: 2, outcome: 'applied', atMs: 1_010 }],
@@ -96,6 +96,18 @@ describe('C12 what the checker finds', () => {
     const phases = [phase('away', 0, { healedMs: 3_000 })]
     expect(found([{ at: 7_999, version: 1 }], { invalidations, phases })).toEqual([])
     expect(found([{ at: 8_001, version: 1 }], { invalidations, phases })).toEqual(only('bound'))
+  })
+
+  test('where the tag moves with the value an invalidation covers the values that had its tag', () => {
+    const rows = [{ kind: 'strict', strict: true, tagsInTurn: 4 }]
+    const commits = [2, 3].map((version) => ({ row: 0, version, atMs: 1_000 + version }))
+    const third = { process: 0, row: 0, version: 3, outcome: 'applied', atMs: 1_010 } as const
+    const world = { rows, commits, invalidations: [third] }
+    expect(found([{ at: 1_020, version: 1 }], world)).toEqual([])
+    expect(found([{ at: 1_020, version: 2 }], world)).toEqual(only('bound'))
+    const both = { ...world, invalidations: [third, { ...third, version: 2, atMs: 1_030 }] }
+    expect(found([{ at: 1_020, version: 1 }], both)).toEqual([])
+    expect(found([{ at: 1_031, version: 1 }], both)).toEqual(only('bound'))
   })
 
   test('a failover may forget for ordinary kinds until it is repaired, for strict ones never', () => {

@@ -82,9 +82,9 @@ export function check(history: History): Report {
       const story = () => describeRead(history, read, ageMs)
 
       const kind = origin === 'l1' || origin === 'unknown' || !read.alone ? 'lagging' : 'direct'
-      const required = owed.forAll(row, kind).requiredAt(startMs)
+      const required = owed.forAll(row, version, kind).requiredAt(startMs)
       if (version < required) complain('bound', startMs, `${story()}; ${required} was owed`)
-      const own = owed.forOwner(row, process).requiredAt(startMs)
+      const own = owed.forOwner(row, version, process).requiredAt(startMs)
       if (version < own) complain('own', startMs, `${story()}; it had itself invalidated ${own}`)
       if (version < read.token) {
         complain('token', startMs, `${story()}; its token stands for ${read.token}`)
@@ -94,7 +94,7 @@ export function check(history: History): Report {
       let earlier = seen.get(key)
       if (!earlier) seen.set(key, (earlier = createSteps()))
       const before = earlier.requiredAt(startMs)
-      const settled = Math.min(before, owed.applied(row).requiredAt(startMs))
+      const settled = Math.min(before, owed.applied(row, version).requiredAt(startMs))
       if (version < settled) {
         if (tally && phase && mayForget(phase.bounds, rows[row]?.strict ?? false)) tally.wentBack++
         else complain('back', startMs, `${story()}; it had read ${before} before`)

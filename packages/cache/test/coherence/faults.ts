@@ -93,7 +93,8 @@ export const faults: readonly Fault[] = [
   {
     name: 'process killed',
     failover: false,
-    bounds: calm,
+    // The outbox is swept every second, for rows older than one.
+    bounds: { ...calm, lostWriterMs: 4_000 },
     async inject({ workers, replace }) {
       const [victim] = workers
       if (!victim) return

@@ -14,8 +14,11 @@ export type History = {
   broken: readonly { process: number; what: string; atMs: number }[]
 }
 
-/** How one row of the source is cached. */
-export type RowFacts = { kind: string; strict: boolean }
+/**
+ * How one row of the source is cached. Where its tag moves with its value, an invalidation names the tag of one former
+ * value only: that of version v covers the versions that are congruent to v − 1 modulo `tagsInTurn` (1 for all others).
+ */
+export type RowFacts = { kind: string; strict: boolean; tagsInTurn: number }
 
 /** A version became the present one in the source. Version 1 needs none: it was there from the beginning. */
 export type Commit = { row: number; version: number; atMs: number }

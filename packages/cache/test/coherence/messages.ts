@@ -10,6 +10,8 @@ export type WorkerSettings = {
   modules: { cache: string; redis: string }
   /** Ports of Redis nodes, and what to connect to instead. */
   ports: Readonly<Record<number, number>>
+  /** It writes through the outbox of the cache. All sweep it. */
+  outbox: boolean
   /** Added to what the process takes for the time of day. */
   skewMs: number
   /** Reads one row after another, without L1, and writes nothing: it sees what L2 answers. */

@@ -15,7 +15,8 @@ const tailMs = 1_000
 
 /**
  * Turns what was committed and invalidated into what reads owe, row by row: for everybody by class of read, and for the
- * process that invalidated, which must see its own write from the moment that the call resolved.
+ * process that invalidated, which must see its own write from the moment that the call resolved. What is asked is what a
+ * read owes that returned this version.
  */
 export function obligations({ rows, commits, invalidations, phases }: History) {
   const forAll = new Map<string, ReturnType<typeof createSteps>>()
@@ -25,16 +26,26 @@ export function obligations({ rows, commits, invalidations, phases }: History) {
 
   for (const one of invalidations) {
     for (const kind of readClasses) {
-      at(forAll, `${one.row} ${kind}`).add(bindsAt(one, kind), one.version)
+      at(forAll, `${covered(one)} ${kind}`).add(bindsAt(one, kind), one.version)
     }
-    at(forOwner, `${one.row} ${one.process}`).add(one.atMs, one.version)
-    if (one.outcome === 'applied') at(applied, String(one.row)).add(one.atMs, one.version)
+    at(forOwner, `${covered(one)} ${one.process}`).add(one.atMs, one.version)
+    if (one.outcome === 'applied') at(applied, covered(one)).add(one.atMs, one.version)
   }
   for (const { row, version, atMs } of commits) {
     if (resolved.has(`${row} ${version}`)) continue
     const lostWriterMs = phaseOf(phases, atMs)?.bounds.lostWriterMs
     if (lostWriterMs === undefined) continue
-    for (const kind of readClasses) at(forAll, `${row} ${kind}`).add(atMs + lostWriterMs, version)
+    for (const kind of readClasses) {
+      at(forAll, `${covered({ row, version })} ${kind}`).add(atMs + lostWriterMs, version)
+    }
+  }
+
+  /** Names the versions of a row that fall together. */
+  function name(row: number, version: number): string {
+    return `${row}/${version % (rows[row]?.tagsInTurn ?? 1)}`
+  }
+  function covered({ row, version }: { row: number; version: number }): string {
+    return name(row, version - 1)
   }
 
   function bindsAt({ row, outcome, atMs }: Invalidation, kind: ReadClass): number {
@@ -53,9 +64,11 @@ export function obligations({ rows, commits, invalidations, phases }: History) {
 
   return {
     /** What a master had been told, whether or not it was forgotten since. */
-    applied: (row: number): Steps => at(applied, String(row)),
-    forAll: (row: number, kind: ReadClass): Steps => at(forAll, `${row} ${kind}`),
-    forOwner: (row: number, process: number): Steps => at(forOwner, `${row} ${process}`),
+    applied: (row: number, version: number): Steps => at(applied, name(row, version)),
+    forAll: (row: number, version: number, kind: ReadClass): Steps =>
+      at(forAll, `${name(row, version)} ${kind}`),
+    forOwner: (row: number, version: number, process: number): Steps =>
+      at(forOwner, `${name(row, version)} ${process}`),
   }
 }
 

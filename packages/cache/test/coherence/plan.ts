@@ -23,8 +23,10 @@ export function kindOf(row: number): Kind {
 /** What a loader returns. */
 export type Value = { row: number; version: number; owner: number }
 
+export const owners = 4
+
 /** The owner moves with each write, so a tag computed from the value does, too. */
-export const ownerOf = (row: number, version: number) => (row + version) % 4
+export const ownerOf = (row: number, version: number) => (row + version) % owners
 
 /** Rows that share a tag that is known before they are loaded. */
 export const groupOf = (row: number) => row % 3

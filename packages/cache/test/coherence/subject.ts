@@ -17,28 +17,33 @@ export type Subject = Awaited<ReturnType<typeof openSubject>>
 export async function openSubject({
   settings: { redisUrl, modules, ports, process, auditor },
   load,
+  query,
   wallNow,
 }: {
   settings: WorkerSettings
   load: (row: number) => Promise<Value>
+  query: Cache.SqlQuery
   wallNow: () => number
 }) {
   const { connectRedis, keySpace } = (await import(modules.redis)) as typeof Redis
-  const { createCache, tag } = (await import(modules.cache)) as typeof Cache
+  const { createCache, createOutbox, tag } = (await import(modules.cache)) as typeof Cache
   const redis = connectRedis({
     url: redisUrl,
     name: `process-${process}`,
     mapAddress: ({ host, port }) => ({ host, port: ports[port] ?? port }),
   })
   await redis.whenReady(10_000)
+  const log = { info() {}, warn() {}, error() {} }
   const cache = createCache({
     redis,
     keys: keySpace({ environment: 'test', service: 'billing' }),
-    log: { info() {}, warn() {}, error() {} },
+    log,
     // Fewer than there are rows, so that entries come and go.
     l1: { maxEntries: 80 },
     wallNow,
   })
+
+  const outbox = createOutbox({ cache, query, log })
 
   const define = ({ name, way, strict }: Kind) =>
     cache.define({
@@ -87,6 +92,21 @@ export async function openSubject({
     return value.version
   }
 
+  /** For calls that do not tell: what could not be sent takes the trust of the process away, until it has been. */
+  async function guessed(
+    commit: () => Promise<Value>,
+    call: (timed: () => Promise<Value>) => Promise<Value>,
+  ): Promise<Outcome & { value: Value }> {
+    let committedAt = 0
+    const value = await call(async () => {
+      const committed = await commit()
+      committedAt = performance.now()
+      return committed
+    })
+    const isSure = cache.synchronized && performance.now() - committedAt < deadlineMs
+    return { value, outcome: isSure ? 'applied' : 'deferred', token: undefined }
+  }
+
   return {
     /** By the way that tells where the value came from. */
     async read(row: number): Promise<Seen> {
@@ -113,21 +133,27 @@ export async function openSubject({
       return cache.invalidate([refOf(row, version)])
     },
     /** Commits by way of the cache, which keeps the new value. */
-    async update(row: number, write: () => Promise<Value>): Promise<Outcome & { value: Value }> {
-      let writtenAt = 0
-      const value = await member(row).update([row], async () => {
-        const written = await write()
-        writtenAt = performance.now()
-        return written
-      })
-      // It does not tell. What could not be sent takes the trust of the process away, until it has been.
-      const isSure = cache.synchronized && performance.now() - writtenAt < deadlineMs
-      return { value, outcome: isSure ? 'applied' : 'deferred', token: undefined }
+    update: (row: number, commit: () => Promise<Value>): Promise<Outcome & { value: Value }> =>
+      guessed(commit, (timed) => member(row).update([row], timed)),
+    /** Commits together with what is to be invalidated. */
+    async writeWithOutbox(
+      commit: (also: (query: Cache.SqlQuery, value: Value) => Promise<void>) => Promise<Value>,
+    ): Promise<Outcome & { value: Value }> {
+      let named: (query: Cache.SqlQuery, refs: readonly Cache.Ref[]) => Promise<void>
+      const committed = () =>
+        commit((transaction, { row, version }) => named(transaction, [refOf(row, version)]))
+      return guessed(committed, (timed) =>
+        outbox.write((invalidates) => {
+          named = invalidates
+          return timed()
+        }),
+      )
     },
     synchronized: () => cache.synchronized,
     /** Why a connection will never come back, if so. */
     gaveUp: () => (redis.client.status === 'end' ? 'the Redis client is in `end`' : undefined),
     async close(): Promise<void> {
+      await outbox.stop()
       cache.close()
       await redis.close()
     },

@@ -26,6 +26,7 @@ process.on('disconnect', () => process.exit())
 
 const subject = await openSubject({
   settings,
+  query: source.query,
   wallNow: () => Date.now() + skewMs,
   async load(row) {
     loads++
@@ -61,29 +62,35 @@ async function readAfter(row: number, version: number, token: string): Promise<v
   ])
 }
 
-async function commit(row: number): Promise<Value> {
-  const value = await source.write(row)
+/** Counts a commit; where a process is to die, here. */
+function committed(value: Value): Value {
   writes++
   if (dieAfterCommit) process.kill(process.pid, 'SIGKILL')
   return value
 }
+const commit = async (row: number) => committed(await source.write(row))
 
 /** Commits, invalidates, and reads its own write. */
 async function write(row: number): Promise<void> {
-  const { way } = kindOf(row)
-  if (way === 'update') {
-    const { outcome, value } = await recorder.track('update', () =>
-      subject.update(row, () => commit(row)),
-    )
-    recorder.invalidated(row, value.version, outcome)
-  } else {
-    const value = await commit(row)
-    const { outcome, token } = await recorder.track('invalidate', () => subject.invalidate(value))
-    recorder.invalidated(row, value.version, outcome)
-    if (token !== undefined && way === 'token')
-      say({ type: 'token', row, version: value.version, token })
+  const { value, outcome, token } = await invalidated(row)
+  recorder.invalidated(row, value.version, outcome)
+  if (token !== undefined && kindOf(row).way === 'token') {
+    say({ type: 'token', row, version: value.version, token })
   }
   await read(row)
+}
+
+async function invalidated(row: number) {
+  if (settings.outbox) {
+    return recorder.track('write with the outbox', () =>
+      subject.writeWithOutbox(async (also) => committed(await source.writeWith(row, also))),
+    )
+  }
+  if (kindOf(row).way === 'update') {
+    return recorder.track('update', () => subject.update(row, () => commit(row)))
+  }
+  const value = await commit(row)
+  return { value, ...(await recorder.track('invalidate', () => subject.invalidate(value))) }
 }
 
 /** Repeats `act` with pauses, while the load is on. */
