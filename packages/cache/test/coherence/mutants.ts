@@ -24,7 +24,8 @@ export type Copy = { modules: WorkerSettings['modules']; [Symbol.dispose](): voi
  */
 export function copyWith(name: string, edits: readonly Edit[]): Copy {
   const home = join(root, '.wattle', 'mutants', `${name.replaceAll(/\W+/g, '-')}-${process.pid}`)
-  rmSync(home, { recursive: true, force: true })
+  const remove = () => rmSync(home, { recursive: true, force: true })
+  remove()
   mkdirSync(home, { recursive: true })
   for (const part of ['redis', 'cache']) {
     cpSync(join(root, 'packages', part, 'src'), join(home, part), { recursive: true })
@@ -58,6 +59,6 @@ export function copyWith(name: string, edits: readonly Edit[]): Copy {
   const url = (path: string) => pathToFileURL(join(home, path)).href
   return {
     modules: { cache: url('cache/index.ts'), redis: url('redis/index.ts') },
-    [Symbol.dispose]: () => rmSync(home, { recursive: true, force: true }),
+    [Symbol.dispose]: remove,
   }
 }
