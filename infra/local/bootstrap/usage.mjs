@@ -69,7 +69,7 @@ const all = `Usage: npm start | npm run stop | npm run dev | npm run doctor | np
   npm run dev     like start, and restarts a service when its files change
   npm run doctor  says what is missing or in the way, and the fix
   npm test        checks, types and all tests
-  npm run chaos   faults under load, then an audit; -- money
+  npm run chaos   faults under load, then an audit; -- money, -- cache
   npm run bench   benchmarks, ours beside the alternatives; -- NAME for one
 
 Add "-- --help" to a command for its options.

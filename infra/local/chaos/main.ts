@@ -1,6 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { randomInt } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { runMoney } from './money.ts'
+
+if (process.argv[2] === 'cache') await runCache(process.argv.slice(3))
 
 const help = `npm run chaos -- money [options]
 
@@ -9,7 +14,9 @@ killed and frozen at random, and then holds the books of both sides against each
 
   --payments N   payments that the clients make together (5000)
   --clients N    clients at once (50)
-  --seed N       repeats the choices of an earlier run`
+  --seed N       repeats the choices of an earlier run
+
+npm run chaos -- cache --help   faults against the cache and its coherence`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -42,3 +49,16 @@ console.log(
     : `${report.violations.length} promises did not hold (seed ${seed}).`,
 )
 process.exit(report.violations.length === 0 ? 0 : 1)
+
+/** The suite of the cache lives with the cache: a process of its own runs it, and this one ends with it. */
+async function runCache(args: string[]): Promise<never> {
+  const file = fileURLToPath(
+    new URL('../../../packages/cache/test/coherence/main.ts', import.meta.url),
+  )
+  const child = spawn(process.execPath, [file, ...args], { stdio: 'inherit' })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => child.kill(signal))
+  }
+  const [code] = (await once(child, 'exit')) as [number | null]
+  process.exit(code ?? 1)
+}

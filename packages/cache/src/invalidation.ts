@@ -2,14 +2,17 @@ import { defineChannelScript, type Announcement, type Call, type Shard } from '@
 import type { KindName } from './kind-name.ts'
 import type { Message, Ref } from './refs.ts'
 import { shardFor, type Space } from './space.ts'
-import { formatToken } from './token.ts'
+import { formatToken, unreached } from './token.ts'
 
 const script = defineChannelScript(new URL('./lua/invalidate.lua', import.meta.url))
 
 /** `applied`: a master executed it. `deferred`: Redis could not be reached; it is kept, and executed before Redis is believed again. */
 export type Invalidation = {
   readonly outcome: 'applied' | 'deferred'
-  /** Stands for this write: given as `after` to a read in another process, nothing older is returned. */
+  /**
+   * Stands for this write: given as `after` to a read in another process, nothing older is returned. Where the outcome is
+   * `deferred` such a read asks the source.
+   */
   readonly token: string
 }
 
@@ -171,12 +174,17 @@ export function createInvalidation(space: Space) {
       [...parts].flatMap(([shard, list]) => list.map((part) => announce(part, shard))),
     )
     const reached = new Map<number, { epoch: string; sequence: number }>()
+    let outcome: Invalidation['outcome'] = 'applied'
     for (const { shard, epoch, sequence } of positions) {
-      if (epoch === undefined || sequence === undefined) return { outcome: 'deferred', token: '' }
       const before = reached.get(shard.index)
-      if (!before || before.sequence < sequence) reached.set(shard.index, { epoch, sequence })
+      if (epoch === undefined || sequence === undefined) {
+        outcome = 'deferred'
+        reached.set(shard.index, unreached)
+      } else if (!before || (before !== unreached && before.sequence < sequence)) {
+        reached.set(shard.index, { epoch, sequence })
+      }
     }
-    return { outcome: 'applied', token: formatToken(reached) }
+    return { outcome, token: formatToken(reached) }
   }
 
   return {

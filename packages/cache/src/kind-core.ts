@@ -181,6 +181,9 @@ export class KindCore implements LocalKind {
       const joined = present && this.#join(present)
       if (joined) return joined
       if (present) present.poisoned = true
+    } else {
+      // There is something newer than what is kept; who reads without a token after this must not go back.
+      this.space.local.remove(this, id)
     }
     const flight = new Flight(this, load ? id : `p${id}`, encoded, this.#request(load, options), {
       id,

@@ -9,6 +9,9 @@ const form = /^\d{1,3}:[0-9a-f]{16}:\d{1,16}(,\d{1,3}:[0-9a-f]{16}:\d{1,16})*$/
 export const formatToken = (position: Position): string =>
   [...position].map(([shard, { epoch, sequence }]) => `${shard}:${epoch}:${sequence}`).join(',')
 
+/** Of no history. No process has covered it, so a read with it asks the source. */
+export const unreached = { epoch: '0'.repeat(16), sequence: 0 } as const
+
 /** Undefined for what no cache has given out: tokens come from clients. */
 export function parseToken(token: string): Position | undefined {
   if (token === '') return new Map()

@@ -1,0 +1,184 @@
+/** One process of a run: reads, writes and invalidates at random until it is told to stop, and reports what it saw. */
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises'
+import { randomFrom } from '@wattle/testkit'
+import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts'
+import { clockMs, kindOf, rowCount, rowsOfKind, type Value } from './plan.ts'
+import { createRecorder } from './recorder.ts'
+import { openSource } from './source.ts'
+import { openSubject } from './subject.ts'
+
+const settings = JSON.parse(process.env['SETTINGS'] ?? '') as WorkerSettings
+const random = randomFrom(settings.seed)
+const source = openSource(settings.databaseUrl)
+const recorder = createRecorder(settings.process)
+const broken: { process: number; what: string; atMs: number }[] = []
+let skewMs = settings.skewMs
+let loads = 0
+let writes = 0
+let going = false
+let dieAfterCommit = false
+
+const say = (message: FromWorker) => void process.send?.(message)
+const complain = (what: string) =>
+  void broken.push({ process: settings.process, what, atMs: clockMs() })
+process.on('unhandledRejection', (reason) => complain(`unhandled rejection: ${String(reason)}`))
+process.on('disconnect', () => process.exit())
+
+const subject = await openSubject({
+  settings,
+  query: source.query,
+  wallNow: () => Date.now() + skewMs,
+  async load(row) {
+    loads++
+    const value = await source.load(row)
+    // A slow loader is what lets a write overtake it.
+    if (random.chance(0.3)) await wait(random.below(40))
+    return value
+  },
+})
+
+const anyRow = () => random.below(rowCount)
+
+async function read(row: number): Promise<void> {
+  await recorder.read('read', [row], 0, async () => [await subject.read(row)])
+}
+
+async function get(row: number): Promise<void> {
+  await recorder.read('get', [row], 0, async () => [await subject.get(row)])
+}
+
+async function readMany(): Promise<void> {
+  const first = Math.floor(anyRow() / rowsOfKind) * rowsOfKind
+  const rows = Array.from({ length: rowsOfKind }, (_, at) => first + at).filter(() =>
+    random.chance(0.6),
+  )
+  if (rows.length === 0) return
+  await recorder.read('getMany', rows, 0, () => subject.getMany(rows))
+}
+
+async function readAfter(row: number, version: number, token: string): Promise<void> {
+  await recorder.read('readAfter', [row], version, async () => [
+    await subject.readAfter(row, token),
+  ])
+}
+
+/** Counts a commit; where a process is to die, here. */
+function committed(value: Value): Value {
+  writes++
+  if (dieAfterCommit) process.kill(process.pid, 'SIGKILL')
+  return value
+}
+const commit = async (row: number) => committed(await source.write(row))
+
+/** Commits, invalidates, and reads its own write. */
+async function write(row: number): Promise<void> {
+  const { value, outcome, token } = await invalidated(row)
+  recorder.invalidated(row, value.version, outcome)
+  if (token !== undefined && kindOf(row).way === 'token') {
+    say({ type: 'token', row, version: value.version, token })
+  }
+  await read(row)
+}
+
+async function invalidated(row: number) {
+  if (settings.outbox) {
+    return recorder.track('write with the outbox', () =>
+      subject.writeWithOutbox(async (also) => committed(await source.writeWith(row, also))),
+    )
+  }
+  if (kindOf(row).way === 'update') {
+    return recorder.track('update', () => subject.update(row, () => commit(row)))
+  }
+  const value = await commit(row)
+  return { value, ...(await recorder.track('invalidate', () => subject.invalidate(value))) }
+}
+
+/** Repeats `act` with pauses, while the load is on. */
+function lane(act: () => Promise<void>, pause: () => Promise<unknown>): void {
+  void (async () => {
+    for (;;) {
+      if (going) await act().catch((cause) => complain(`a call rejected: ${String(cause)}`))
+      await pause()
+    }
+  })()
+}
+
+const burst = () =>
+  Promise.all(
+    Array.from({ length: 1 + random.below(24) }, () =>
+      random.chance(0.5) ? read(anyRow()) : get(anyRow()),
+    ),
+  )
+if (settings.auditor) {
+  let next = 0
+  lane(() => read(next++ % rowCount), turn)
+} else {
+  for (let n = 0; n < 4; n++) {
+    lane(
+      async () => void (await (random.chance(0.1) ? readMany() : burst())),
+      () => wait(random.below(6)),
+    )
+  }
+  const everyMs = 3_000 / settings.writesPerSecond
+  for (let n = 0; n < 3; n++) {
+    lane(
+      () => write(anyRow()),
+      () => wait(2 * everyMs * random.next()),
+    )
+  }
+}
+
+async function audit(): Promise<void> {
+  const seen = await Promise.all(Array.from({ length: rowCount }, (_, row) => subject.read(row)))
+  say({
+    type: 'audited',
+    versions: seen.map(({ version }) => version),
+    origins: seen.map(({ origin }) => origin),
+  })
+}
+
+const flush = () =>
+  say({
+    type: 'batch',
+    ...recorder.take(),
+    broken: broken.splice(0),
+    loads,
+    writes,
+    synchronized: subject.synchronized(),
+  })
+const reporter = setInterval(flush, 200)
+
+async function obey(message: ToWorker): Promise<void> {
+  switch (message.type) {
+    case 'go':
+      going = true
+      return
+    case 'pause': {
+      going = false
+      while (!recorder.idle()) await wait(5)
+      const reason = subject.gaveUp()
+      if (reason !== undefined) complain(reason)
+      flush()
+      return say({ type: 'paused' })
+    }
+    case 'audit':
+      return audit()
+    case 'skew':
+      skewMs = message.skewMs
+      return
+    case 'die after a commit':
+      dieAfterCommit = true
+      return
+    case 'token':
+      return readAfter(message.row, message.version, message.token)
+    case 'close':
+      clearInterval(reporter)
+      await Promise.all([subject.close(), source.close()])
+      recorder.close()
+      process.exit()
+  }
+}
+process.on('message', (message: ToWorker) => {
+  obey(message).catch((cause) => complain(`${message.type}: ${String(cause)}`))
+})
+say({ type: 'ready' })
