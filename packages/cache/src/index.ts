@@ -20,3 +20,11 @@ export {
   type LocksDependencies,
 } from './locks/locks.ts'
 export type { HeldWork } from './locks/work-within.ts'
+export {
+  cacheable,
+  type CacheableFunction,
+  type CacheableOptions,
+  type KeyOption,
+} from './wrappers/cacheable.ts'
+export { Cacheable, CacheEvict } from './wrappers/decorators.ts'
+export { evicts, type EvictsOptions } from './wrappers/evicts.ts'
