@@ -12,3 +12,20 @@ export type { KindOptions } from './policy.ts'
 export { everything, tag, type Ref, type TagMode } from './refs.ts'
 export type { Rules, RuleTable } from './rules.ts'
 export type { KindStatistics } from './statistics.ts'
+export { LockHeldError, LockLostError, LockUnavailableError } from './locks/errors.ts'
+export {
+  createLocks,
+  type Lock,
+  type LockOptions,
+  type Locks,
+  type LocksDependencies,
+} from './locks/locks.ts'
+export type { HeldWork } from './locks/work-within.ts'
+export {
+  cacheable,
+  type CacheableFunction,
+  type CacheableOptions,
+  type KeyOption,
+} from './wrappers/cacheable.ts'
+export { Cacheable, CacheEvict } from './wrappers/decorators.ts'
+export { evicts, type EvictsOptions } from './wrappers/evicts.ts'
