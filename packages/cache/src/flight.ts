@@ -20,6 +20,8 @@ export type Request = {
   readonly tags: readonly string[]
   /** Instead of the kind's. */
   readonly softMs?: number | undefined
+  /** What the kind's loader is called with, where the kind has one. */
+  readonly args?: readonly unknown[] | undefined
 }
 
 const mostTries = 4
@@ -65,15 +67,18 @@ export class Flight {
   #exactly = false
   #softTimer: NodeJS.Timeout | undefined
   #waitTimer: NodeJS.Timeout | undefined
-  /** A refresh in the background: of the entry stored at this time. */
+  /** A refresh in the background: of the entry stored at this time. Nobody waits for its value, and it is not counted as a read. */
   readonly #refreshOf: number | undefined
+  readonly #onEnd: (() => void) | undefined
+  /** Whether its value went into L2. */
+  stored = false
 
   constructor(
     kind: KindCore,
     name: string,
     encoded: string,
     request: Request,
-    { id, refreshOf }: { id: string; refreshOf?: number },
+    { id, refreshOf, onEnd }: { id: string; refreshOf?: number; onEnd?: () => void },
   ) {
     this.kind = kind
     this.name = name
@@ -85,6 +90,7 @@ export class Flight {
     this.startTick = kind.space.local.tick
     this.#startedMs = kind.space.now()
     this.#refreshOf = refreshOf
+    this.#onEnd = onEnd
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -211,7 +217,7 @@ export class Flight {
       case 'failed':
         return this.#loadAlone('miss')
       case 'lost':
-        if (this.#refreshOf !== undefined) return this.#end()
+        if (this.#refreshOf !== undefined) return this.#nothing()
         if (this.#stale) {
           this.#landStale(this.#stale)
           return this.#end()
@@ -354,6 +360,7 @@ export class Flight {
       ttlMs: ages.hardMs,
       value: bytes,
       done: (result) => {
+        this.stored = result === 'stored'
         if (result !== 'stored') kind.counts.rejected(result)
         else if (kind.policy.l1 && leased.epoch === shard.epoch) {
           this.#keep(isPlain ? value : sealed(bytes), ages, bytes.length, tags)
@@ -421,8 +428,10 @@ export class Flight {
   #land(landing: Landing): void {
     if (this.landed) return
     this.landed = landing.status
-    if (this.#refreshOf === undefined)
+    if (this.#refreshOf === undefined) {
       this.kind.counts.read(landing.status, landing.tier, this.callers)
+      if (landing.status === 'miss') this.kind.space.reads.missed(this)
+    }
     this.#resolve(landing)
   }
 
@@ -437,6 +446,7 @@ export class Flight {
     const { kind, name } = this
     if (kind.flights.get(name) === this) kind.flights.delete(name)
     else if (kind.companions.get(name) === this) kind.companions.delete(name)
+    this.#onEnd?.()
   }
 }
 

@@ -6,6 +6,7 @@ import type { Index } from './l1/l1.ts'
 import type { LocalKind, TagState } from './local.ts'
 import type { Landing, ReadOutcome } from './outcome.ts'
 import type { Policy } from './policy.ts'
+import type { Reads } from './reads.ts'
 import type { Remote } from './remote.ts'
 import { shardFor, type Space } from './space.ts'
 import type { KindCounts } from './statistics.ts'
@@ -39,6 +40,7 @@ export class KindCore implements LocalKind {
   readonly #valueTags: ((value: unknown) => readonly string[]) | undefined
   readonly clock: Space['clock']
   readonly l1: Space['local']['l1']
+  readonly #reads: Reads
 
   constructor({
     names,
@@ -61,11 +63,18 @@ export class KindCore implements LocalKind {
     this.#valueTags = valueTags
     this.clock = space.clock
     this.l1 = space.local.l1
+    this.#reads = space.reads
     space.local.add(this)
   }
 
   /** The value; rejects only when the load does. `load` and `tags` are called only when L1 has no answer. */
-  get(key: Key, load: () => unknown, options?: ReadOptions): Promise<unknown> {
+  get(
+    key: Key,
+    load: () => unknown,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<unknown> {
+    if (--this.#reads.left < 0) this.#reads.take({ kind: this, key, load, options, args })
     if (typeof key === 'string' && (options === undefined || options.after === undefined)) {
       const slot = this.index.get(key)
       // A caller's string is a name of L1 as it is, unless it begins with the mark of those that are not.
@@ -85,12 +94,18 @@ export class KindCore implements LocalKind {
         }
       }
     }
-    return this.#look(key, load, options).then(valueOf)
+    return this.#look(key, load, options, args).then(valueOf)
   }
 
   /** The same, with where it came from. */
-  async read(key: Key, load: () => unknown, options?: ReadOptions): Promise<ReadOutcome<unknown>> {
-    const landing = await this.#look(key, load, options)
+  async read(
+    key: Key,
+    load: () => unknown,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<ReadOutcome<unknown>> {
+    if (--this.#reads.left < 0) this.#reads.take({ kind: this, key, load, options, args })
+    const landing = await this.#look(key, load, options, args)
     return this.#outcome(key, landing)
   }
 
@@ -145,7 +160,12 @@ export class KindCore implements LocalKind {
     return { ...landing, value, key: this.names.redisKey(this.names.encode(key)) }
   }
 
-  #look(key: Key, load: (() => unknown) | undefined, options?: ReadOptions): Promise<Landing> {
+  #look(
+    key: Key,
+    load: (() => unknown) | undefined,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<Landing> {
     const encoded = this.names.encode(key)
     const id = localKey(encoded)
     const position = options?.after === undefined ? undefined : parseToken(options.after)
@@ -153,16 +173,15 @@ export class KindCore implements LocalKind {
     const covered =
       options?.after === undefined || (position !== undefined && isCovered(shard, position))
     if (covered) {
-      const landing = this.#here(id, encoded, load, options)
+      const landing = this.#here(id, encoded, load, options, args)
       if (landing) return Promise.resolve(landing)
       const present = this.flights.get(id) ?? (load ? undefined : this.companions.get(`p${id}`))
       const joined = present && this.#join(present)
       if (joined) return joined
       if (present) present.poisoned = true
     }
-    const flight = new Flight(this, load ? id : `p${id}`, encoded, this.#request(load, options), {
-      id,
-    })
+    const request = this.requestOf(load, options, args)
+    const flight = new Flight(this, load ? id : `p${id}`, encoded, request, { id })
     if (covered) (load ? this.flights : this.companions).set(flight.name, flight)
     // Nobody else hears of it, an invalidation neither: so nothing of it is kept here.
     else flight.poisoned = true
@@ -189,23 +208,14 @@ export class KindCore implements LocalKind {
     encoded: string,
     load: (() => unknown) | undefined,
     options: ReadOptions | undefined,
+    args: readonly unknown[] | undefined,
   ): Landing | undefined {
-    const slot = this.index.get(id)
+    const nowMs = this.space.now()
+    const slot = this.slotOf(id, nowMs)
     if (slot === undefined) return undefined
     const l1 = this.l1
-    const nowMs = this.space.now()
-    const shard = l1.shards[slot]
-    const stamp = l1.stamps[slot] ?? 0
+    const shard = l1.shards[slot] as Shard
     const softUntil = l1.softUntil[slot] ?? 0
-    if (
-      !shard ||
-      nowMs >= shard.trustedUntilMs ||
-      nowMs >= softUntil ||
-      stamp < this.floor ||
-      !areCurrent(l1.tags[slot], stamp)
-    ) {
-      return undefined
-    }
     const kept = l1.values[slot]
     const loadedAt = l1.loadedAt[slot] ?? 0
     let value = kept
@@ -213,7 +223,7 @@ export class KindCore implements LocalKind {
       value = decodePayload(kept.entry)
     } else if (load && nowMs >= (l1.checkAt[slot] ?? 0)) {
       l1.checkAt[slot] = softUntil
-      this.refresh(id, encoded, this.#request(load, options), loadedAt)
+      this.refresh(id, encoded, this.requestOf(load, options, args), loadedAt)
     }
     l1.hit(slot)
     this.counts.l1Hits++
@@ -221,12 +231,33 @@ export class KindCore implements LocalKind {
     return { value, status: 'hit', tier: 'l1', ageMs, ttlMs: softUntil - nowMs, copy: undefined }
   }
 
-  #request(load: (() => unknown) | undefined, options: ReadOptions | undefined): Request {
+  /** Where L1 holds the entry, if it may be served now. */
+  slotOf(id: string, nowMs: number): number | undefined {
+    const slot = this.index.get(id)
+    if (slot === undefined) return undefined
+    const { l1 } = this
+    const shard = l1.shards[slot]
+    const stamp = l1.stamps[slot] ?? 0
+    const isServed =
+      shard !== undefined &&
+      nowMs < shard.trustedUntilMs &&
+      nowMs < (l1.softUntil[slot] ?? 0) &&
+      stamp >= this.floor &&
+      areCurrent(l1.tags[slot], stamp)
+    return isServed ? slot : undefined
+  }
+
+  requestOf(
+    load: (() => unknown) | undefined,
+    options: ReadOptions | undefined,
+    args?: readonly unknown[],
+  ): Request {
     const tags = options?.tags
     return {
       load,
       tags: tags === undefined || tags.length === 0 ? noTags : this.space.tags.encode(tags),
       softMs: options?.ttlMs,
+      args,
     }
   }
 }

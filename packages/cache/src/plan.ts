@@ -1,6 +1,8 @@
 import type { KeyPart } from '@wattle/redis'
+import { expose } from './internals.ts'
 import { getMany } from './kind.ts'
 import type { Kind } from './kind.ts'
+import type { Key } from './kind-name.ts'
 import type { KindCore } from './kind-core.ts'
 import type { KindOptions } from './policy.ts'
 import type { ReadOutcome } from './outcome.ts'
@@ -73,13 +75,13 @@ export function createLoadedKind<L extends Loader>({
     after,
   })
   const get = (...args: Args) =>
-    core.get(keyOf(args), () => load(...args), tags && optionsOf(args)) as Promise<Value>
+    core.get(keyOf(args), () => load(...args), tags && optionsOf(args), args) as Promise<Value>
   const read = (args: Args, after?: string) =>
-    core.read(keyOf(args), () => load(...args), optionsOf(args, after)) as Promise<
+    core.read(keyOf(args), () => load(...args), optionsOf(args, after), args) as Promise<
       ReadOutcome<Value>
     >
 
-  return {
+  const loaded: LoadedKind<L> = {
     name: core.name,
     get,
     read: (...args) => read(args),
@@ -90,7 +92,13 @@ export function createLoadedKind<L extends Loader>({
       const byKey = new Map(keys.map((key, at) => [key, argsOfEach[at] as Args]))
       const argsOf = (key: (typeof keys)[number]) => byKey.get(key) as Args
       const missing = (some: readonly (typeof keys)[number][]) => loadMany(some.map(argsOf))
-      const values = await getMany(core, keys, missing, (key) => tags && optionsOf(argsOf(key)))
+      const values = await getMany(
+        core,
+        keys,
+        missing,
+        (key) => tags && optionsOf(argsOf(key)),
+        argsOf,
+      )
       return values as Value[]
     },
     update: (args, write, related) => {
@@ -101,4 +109,8 @@ export function createLoadedKind<L extends Loader>({
     startingWith: kind.startingWith,
     all: kind.all,
   }
+  expose(loaded, { core, plan: plan as unknown as KindPlan<Loader>, keyOf: keyOf as KeyOf })
+  return loaded
 }
+
+export type KeyOf = (args: readonly unknown[]) => Key
