@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from 'node:util'
-import { Counter, Gauge } from 'prom-client'
 import { reportOf, type AuditReport, type Finding } from './audit-report.ts'
 import type { Cache } from './cache.ts'
 import { decodePayload, encodePayload, freezeIfPlain } from './codec.ts'
@@ -7,6 +6,7 @@ import { createDuty } from './duty.ts'
 import type { Entry } from './entry.ts'
 import { inspect, type Seen } from './inspect.ts'
 import { internalsOf } from './internals.ts'
+import { counterIn, gaugeIn } from './metrics.ts'
 import type { ReadSample } from './reads.ts'
 
 export type AuditOptions = {
@@ -64,7 +64,6 @@ export function auditCache(options: AuditOptions): Audit {
   const waiting = new Map<string, ReadSample>()
   const counts = { consistent: 0, inconsistent: 0, undecided: 0 }
   const findings: Finding[] = []
-  showMetrics()
 
   const watcher = {
     every: sampleEvery,
@@ -98,7 +97,7 @@ export function auditCache(options: AuditOptions): Audit {
     const found = await look(sample)
     if (found.seen.length === 0) return undefined
     if (differing(sample, found).length > 0) return { sample, look: found }
-    counts.consistent++
+    count('consistent')
     return undefined
   }
 
@@ -110,7 +109,7 @@ export function auditCache(options: AuditOptions): Audit {
       known.some((one) => one.tier === tier && one.identity === identity),
     )
     if (!worst) {
-      counts.consistent++
+      count('consistent')
       return undefined
     }
     if (!isDeepStrictEqual(then.source, now.source)) return { sample, look: now }
@@ -123,7 +122,7 @@ export function auditCache(options: AuditOptions): Audit {
     const encoded = names.encode(key)
     const atMs = Math.round(kind.shardOf(encoded).clock.nowMs())
     const finding = { kind: kind.name, key: names.redisKey(encoded), tier, atMs }
-    counts.inconsistent++
+    count('inconsistent')
     findings.unshift(finding)
     findings.length = Math.min(findings.length, mostFindings)
     space.log.error(finding, 'a cached entry differs from its source: it was invalidated')
@@ -140,7 +139,7 @@ export function auditCache(options: AuditOptions): Audit {
         const suspect = await judge(item)
         if (suspect) left.push(suspect)
       } catch {
-        counts.undecided++
+        count('undecided')
       }
     }
     return left
@@ -155,7 +154,7 @@ export function auditCache(options: AuditOptions): Audit {
       await wait(settleMs)
       suspects = await each(suspects, again)
     }
-    counts.undecided += suspects.length
+    for (const _ of suspects) count('undecided')
     await duty.leave()
     return reportOf(counts, findings)
   }
@@ -168,30 +167,21 @@ export function auditCache(options: AuditOptions): Audit {
     timer = setTimeout(begin, everyMs * (0.75 + space.random() / 2)).unref()
   }
 
-  function showMetrics(): void {
-    const labels = { service: space.keys.service, namespace: space.keys.service }
-    const labelNames = Object.keys(labels)
-    const registers = registry ? [registry] : []
-    const gauge: Gauge = new Gauge({
-      name: 'wattle_cache_consistency_ratio',
-      help: 'Share of the audited entries that agreed with their source',
-      labelNames,
-      registers,
-      collect() {
-        gauge.set(labels, reportOf(counts, []).ratio)
-      },
-    })
-    const audited = new Counter({
-      name: 'wattle_cache_audited_total',
-      help: 'Entries that were compared with their source',
-      labelNames: [...labelNames, 'result'],
-      registers,
-      collect() {
-        audited.reset()
-        for (const [result, count] of Object.entries(counts))
-          audited.inc({ ...labels, result }, count)
-      },
-    })
+  const labels = { service: space.keys.service, namespace: space.keys.service }
+  const ratio = gaugeIn(registry, {
+    name: 'wattle_cache_consistency_ratio',
+    help: 'Share of the audited entries that agreed with their source',
+    labelNames: ['service', 'namespace'],
+  })
+  const audited = counterIn(registry, {
+    name: 'wattle_cache_audited_total',
+    help: 'Entries that were compared with their source',
+    labelNames: ['service', 'namespace', 'result'],
+  })
+  function count(result: keyof typeof counts): void {
+    counts[result]++
+    audited.inc({ ...labels, result })
+    ratio.set(labels, reportOf(counts, []).ratio)
   }
 
   return {

@@ -11,15 +11,20 @@ const leaveScript = defineScript(new URL('./lua/leave-duty.lua', import.meta.url
 export function createDuty(space: Space, name: string, ttlMs: number) {
   const key = space.keys.key('duty', name)
   const token = space.nextToken()
+  /** Takes it, or keeps it for `ttlMs` from now on; `unknown` when Redis cannot be asked. */
+  async function hold(): Promise<'held' | 'lost' | 'unknown'> {
+    if (!space.channel.shards.every(({ available }) => available)) return 'unknown'
+    try {
+      const held = await space.redis.run(takeScript, { keys: [key], args: [token, ttlMs] })
+      return held === 1 ? 'held' : 'lost'
+    } catch {
+      return 'unknown'
+    }
+  }
   return {
-    /** Takes it, or keeps it for `ttlMs` from now on. False when another has it, it was taken away, or Redis is not there. */
-    async take(): Promise<boolean> {
-      if (!space.channel.shards.every(({ available }) => available)) return false
-      const held = await space.redis
-        .run(takeScript, { keys: [key], args: [token, ttlMs] })
-        .catch(() => 0)
-      return held === 1
-    },
+    hold,
+    /** The same: whether it is known to be held. */
+    take: async (): Promise<boolean> => (await hold()) === 'held',
     async leave(): Promise<void> {
       await space.redis.run(leaveScript, { keys: [key], args: [token] }).catch(() => 0)
     },
