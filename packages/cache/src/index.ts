@@ -16,3 +16,10 @@ export type { AuditReport, Finding } from './audit-report.ts'
 export { warm, type Warm } from './warm.ts'
 export { createWarming, type Warming, type WarmingJob, type WarmingStatus } from './warming.ts'
 export type { WarmingRun } from './warming-run.ts'
+export {
+  trackHotKeys,
+  type HotKey,
+  type HotKeys,
+  type HotKeysList,
+  type HotKeysOptions,
+} from './hot-keys.ts'
