@@ -1,4 +1,5 @@
 import type { Shard } from '@wattle/redis'
+import { adaptedMs, holds } from './adaptive.ts'
 import { compressPayload, decodePayload, encodePayload, freezeIfPlain, Sealed } from './codec.ts'
 import {
   decodeEntry,
@@ -59,6 +60,8 @@ export class Flight {
   #resolve!: (landing: Landing) => void
   #reject!: (cause: unknown) => void
   #stale: Entry | undefined
+  /** The entry that the load replaces, if nothing invalidated it. */
+  #previous: Entry | undefined
   #seen: Buffer | string = ''
   #token = ''
   #leased: { epoch: string; sequence: string } | undefined
@@ -169,6 +172,7 @@ export class Flight {
     }
     const ageMs = this.#ageOf(entry)
     if (ageMs >= entry.hardMs) return this.#lease()
+    if (!expired) this.#previous = entry
     if (expired || ageMs >= entry.softMs) {
       this.#stale = entry
       return this.#lease()
@@ -319,7 +323,7 @@ export class Flight {
       this.#release()
       return this.#end()
     }
-    const baseMs = isAbsent ? policy.absentMs : (this.request.softMs ?? policy.softMs)
+    const baseMs = isAbsent ? policy.absentMs : (this.request.softMs ?? this.#lifetimeOf(payload))
     const stored = !this.#alone && this.#leased !== undefined && baseMs > 0
     const softMs = Math.max(1, Math.floor(baseMs * (1 - jitterShare * space.random())))
     const copy = isPlain ? undefined : copier(payload)
@@ -340,6 +344,13 @@ export class Flight {
       (packed) => this.#fill(value, isPlain, packed, ages),
       () => this.#fill(value, isPlain, payload, ages),
     )
+  }
+
+  #lifetimeOf(payload: Payload): number {
+    const { softMs, adaptive } = this.kind.policy
+    const previous = this.#previous
+    if (!adaptive || !previous || previous.codec === '-') return softMs
+    return adaptedMs(previous.softMs, holds(previous, payload), adaptive)
   }
 
   #fill(value: unknown, isPlain: boolean, payload: Payload, ages: Ages): void {

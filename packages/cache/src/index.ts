@@ -23,3 +23,4 @@ export {
   type HotKeysList,
   type HotKeysOptions,
 } from './hot-keys.ts'
+export type { AdaptiveOptions } from './adaptive.ts'
