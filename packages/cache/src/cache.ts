@@ -3,6 +3,7 @@ import { createChannel, type KeySpace, type RedisConnection } from '@wattle/redi
 import type { Registry } from 'prom-client'
 import { createCounter, type CounterKind } from './counter.ts'
 import type { Duration } from './duration.ts'
+import { exposeCache } from './internals.ts'
 import { createInvalidation, type Invalidation } from './invalidation.ts'
 import { forgetOldTags } from './janitor.ts'
 import { createKind, type Kind } from './kind.ts'
@@ -12,6 +13,7 @@ import { createLoads } from './loads.ts'
 import { Local } from './local.ts'
 import { createLoadedKind, type KindPlan, type LoadedKind, type Loader } from './plan.ts'
 import { policyOf, type KindOptions } from './policy.ts'
+import { createReads } from './reads.ts'
 import { decodeRefs, encodeRefs, readMessage, type Ref } from './refs.ts'
 import { createRemote } from './remote.ts'
 import type { Rules, RuleTable } from './rules.ts'
@@ -82,7 +84,7 @@ export type CacheOptions = {
 
 const janitorEveryMs = 10 * 60_000
 /** Names that the cache uses for keys of its own. */
-const reserved = new Set(['tag', 'tags', 'generations', 'invalidations'])
+const reserved = new Set(['tag', 'tags', 'generations', 'invalidations', 'duty', 'hot', 'warming'])
 
 /** The cache of one service: its namespace on a shared Redis, and what this process keeps of it. */
 export function createCache(options: CacheOptions): Cache {
@@ -127,6 +129,7 @@ export function createCache(options: CacheOptions): Cache {
     waiting,
     tags: tagNames({ keys, channel }),
     statistics,
+    reads: createReads(random),
     log,
     // A clock that a test turns must be looked at each time.
     clock: now ? { nowMs: now } : new TurnClock(),
@@ -150,6 +153,7 @@ export function createCache(options: CacheOptions): Cache {
   })
 
   const cores = new Map<string, KindCore>()
+  const loaded = new Map<string, LoadedKind<Loader>>()
   const declared: { name: string; options: KindOptions }[] = []
   const ruleNames: string[] = []
 
@@ -185,13 +189,15 @@ export function createCache(options: CacheOptions): Cache {
   )
   janitor.unref()
 
-  return {
+  const cache: Cache = {
     define<T extends Record<string, Loader>>(plan: { [K in keyof T]: KindPlan<T[K]> }) {
       const lines = Object.entries(plan) as [string, KindPlan<Loader>][]
       return Object.fromEntries(
         lines.map(([name, line]) => {
           const made = makeKind<unknown>(name, line)
-          return [name, createLoadedKind({ ...made, plan: line })]
+          const kind = createLoadedKind({ ...made, plan: line })
+          loaded.set(`${name}@${made.core.names.version}`, kind)
+          return [name, kind]
         }),
       ) as { [K in keyof T]: LoadedKind<T[K]> }
     },
@@ -259,6 +265,8 @@ export function createCache(options: CacheOptions): Cache {
       channel.close()
     },
   }
+  exposeCache(cache, { space, cores, loaded, registry })
+  return cache
 }
 
 /** The complete parts of a beginning are encoded as those of keys; of the last one only a beginning is given. */

@@ -1,4 +1,5 @@
 import type { Shard } from '@wattle/redis'
+import { adaptedMs, holds } from './adaptive.ts'
 import { compressPayload, decodePayload, encodePayload, freezeIfPlain, Sealed } from './codec.ts'
 import {
   decodeEntry,
@@ -21,6 +22,8 @@ export type Request = {
   readonly tags: readonly string[]
   /** Instead of the kind's. */
   readonly softMs?: number | undefined
+  /** What the kind's loader is called with, where the kind has one. */
+  readonly args?: readonly unknown[] | undefined
 }
 
 const mostTries = 4
@@ -58,6 +61,8 @@ export class Flight {
   #resolve!: (landing: Landing) => void
   #reject!: (cause: unknown) => void
   #stale: Entry | undefined
+  /** The entry that the load replaces, if nothing invalidated it. */
+  #previous: Entry | undefined
   #seen: Buffer | string = ''
   #token = ''
   #leased: { epoch: string; sequence: string } | undefined
@@ -66,15 +71,18 @@ export class Flight {
   #exactly = false
   #softTimer: NodeJS.Timeout | undefined
   #waitTimer: NodeJS.Timeout | undefined
-  /** A refresh in the background: of the entry stored at this time. */
+  /** A refresh in the background: of the entry stored at this time. Nobody waits for its value, and it is not counted as a read. */
   readonly #refreshOf: number | undefined
+  readonly #onEnd: (() => void) | undefined
+  /** Whether its value went into L2. */
+  stored = false
 
   constructor(
     kind: KindCore,
     name: string,
     encoded: string,
     request: Request,
-    { id, refreshOf }: { id: string; refreshOf?: number },
+    { id, refreshOf, onEnd }: { id: string; refreshOf?: number; onEnd?: () => void },
   ) {
     this.kind = kind
     this.name = name
@@ -86,6 +94,7 @@ export class Flight {
     this.startTick = kind.space.local.tick
     this.startedMs = kind.space.now()
     this.#refreshOf = refreshOf
+    this.#onEnd = onEnd
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -163,6 +172,7 @@ export class Flight {
     }
     const ageMs = this.#ageOf(entry)
     if (ageMs >= entry.hardMs) return this.#lease()
+    if (!expired) this.#previous = entry
     if (expired || ageMs >= entry.softMs) {
       this.#stale = entry
       return this.#lease()
@@ -212,7 +222,7 @@ export class Flight {
       case 'writing':
         return this.#loadAlone('miss')
       case 'lost':
-        if (this.#refreshOf !== undefined) return this.#end()
+        if (this.#refreshOf !== undefined) return this.#nothing()
         if (this.#stale) {
           this.#landStale(this.#stale)
           return this.#end()
@@ -314,7 +324,7 @@ export class Flight {
       this.#release()
       return this.#end()
     }
-    const baseMs = isAbsent ? policy.absentMs : (this.request.softMs ?? policy.softMs)
+    const baseMs = isAbsent ? policy.absentMs : (this.request.softMs ?? this.#lifetimeOf(payload))
     const stored = !this.#alone && this.#leased !== undefined && baseMs > 0
     const softMs = Math.max(1, Math.floor(baseMs * (1 - jitterShare * space.random())))
     const copy = isPlain ? undefined : copier(payload)
@@ -335,6 +345,13 @@ export class Flight {
       (packed) => this.#fill(value, isPlain, packed, ages),
       () => this.#fill(value, isPlain, payload, ages),
     )
+  }
+
+  #lifetimeOf(payload: Payload): number {
+    const { softMs, adaptive } = this.kind.policy
+    const previous = this.#previous
+    if (!adaptive || !previous || previous.codec === '-') return softMs
+    return adaptedMs(previous.softMs, holds(previous, payload), adaptive)
   }
 
   #fill(value: unknown, isPlain: boolean, payload: Payload, ages: Ages): void {
@@ -362,6 +379,7 @@ export class Flight {
       ttlMs: ages.hardMs,
       value: bytes,
       done: (result) => {
+        this.stored = result === 'stored'
         if (result !== 'stored') kind.counts.rejected(result)
         else if (kind.policy.l1 && leased.epoch === shard.epoch) {
           this.#keep(isPlain ? value : sealed(bytes), ages, bytes.length, tags)
@@ -429,8 +447,10 @@ export class Flight {
   #land(landing: Landing): void {
     if (this.landed) return
     this.landed = landing.status
-    if (this.#refreshOf === undefined)
+    if (this.#refreshOf === undefined) {
       this.kind.counts.read(landing.status, landing.tier, this.callers)
+      if (landing.status === 'miss') this.kind.space.reads.missed(this)
+    }
     this.#resolve(landing)
   }
 
@@ -445,6 +465,7 @@ export class Flight {
     const { kind, name } = this
     if (kind.flights.get(name) === this) kind.flights.delete(name)
     else if (kind.companions.get(name) === this) kind.companions.delete(name)
+    this.#onEnd?.()
   }
 }
 

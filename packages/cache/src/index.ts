@@ -29,3 +29,16 @@ export {
 } from './wrappers/cacheable.ts'
 export { Cacheable, CacheEvict } from './wrappers/decorators.ts'
 export { evicts, type EvictsOptions } from './wrappers/evicts.ts'
+export { auditCache, type Audit, type AuditOptions } from './audit.ts'
+export type { AuditReport, Finding } from './audit-report.ts'
+export { warm, type Warm } from './warm.ts'
+export { createWarming, type Warming, type WarmingJob, type WarmingStatus } from './warming.ts'
+export type { WarmingRun } from './warming-run.ts'
+export {
+  trackHotKeys,
+  type HotKey,
+  type HotKeys,
+  type HotKeysList,
+  type HotKeysOptions,
+} from './hot-keys.ts'
+export type { AdaptiveOptions } from './adaptive.ts'

@@ -6,6 +6,7 @@ import type { Index } from './l1/l1.ts'
 import { alwaysCheck, refreshAsked, type LocalKind, type TagState } from './local.ts'
 import type { Landing, ReadOutcome } from './outcome.ts'
 import type { Policy } from './policy.ts'
+import type { Reads } from './reads.ts'
 import type { Remote } from './remote.ts'
 import { shardFor, type Space } from './space.ts'
 import type { KindCounts } from './statistics.ts'
@@ -41,6 +42,7 @@ export class KindCore implements LocalKind {
   readonly #valueTags: ((value: unknown) => readonly string[]) | undefined
   readonly clock: Space['clock']
   readonly l1: Space['local']['l1']
+  readonly #reads: Reads
 
   constructor({
     names,
@@ -63,17 +65,25 @@ export class KindCore implements LocalKind {
     this.#valueTags = valueTags
     this.clock = space.clock
     this.l1 = space.local.l1
+    this.#reads = space.reads
     space.local.add(this)
   }
 
   /** The value; rejects only when the load does. */
-  get(key: Key, load: () => unknown, options?: ReadOptions): Promise<unknown> {
+  get(
+    key: Key,
+    load: () => unknown,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<unknown> {
     const hit = options?.after === undefined ? this.probe(key) : undefined
-    return hit ?? this.look(key, load, options)
+    return hit ?? this.look(key, load, options, args)
   }
 
   /** The value, when L1 has it ready to be handed out. The hot path: nothing is called or made that is not needed. */
   probe(key: Key): Promise<unknown> | undefined {
+    // One in many is looked at more closely, and takes the longer way.
+    if (--this.#reads.left < 0) return undefined
     // A caller's string is a name of L1 as it is, unless it begins with the mark of those that are not.
     if (typeof key !== 'string' || key.charCodeAt(0) === 0) return undefined
     const slot = this.index.get(key)
@@ -95,13 +105,25 @@ export class KindCore implements LocalKind {
   }
 
   /** The value, when L1 has nothing ready. */
-  look(key: Key, load: () => unknown, options?: ReadOptions): Promise<unknown> {
-    return this.#look(key, load, options).then(valueOf)
+  look(
+    key: Key,
+    load: () => unknown,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<unknown> {
+    if (this.#reads.left < 0) this.#reads.take({ kind: this, key, load, options, args })
+    return this.#look(key, load, options, args).then(valueOf)
   }
 
   /** The same, with where it came from. */
-  async read(key: Key, load: () => unknown, options?: ReadOptions): Promise<ReadOutcome<unknown>> {
-    const landing = await this.#look(key, load, options)
+  async read(
+    key: Key,
+    load: () => unknown,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<ReadOutcome<unknown>> {
+    if (--this.#reads.left < 0) this.#reads.take({ kind: this, key, load, options, args })
+    const landing = await this.#look(key, load, options, args)
     return this.#outcome(key, landing)
   }
 
@@ -165,7 +187,12 @@ export class KindCore implements LocalKind {
     return { ...landing, value, key: this.names.redisKey(this.names.encode(key)) }
   }
 
-  #look(key: Key, load: (() => unknown) | undefined, options?: ReadOptions): Promise<Landing> {
+  #look(
+    key: Key,
+    load: (() => unknown) | undefined,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<Landing> {
     const encoded = this.names.encode(key)
     const id = localKey(encoded)
     const position = options?.after === undefined ? undefined : parseToken(options.after)
@@ -173,7 +200,7 @@ export class KindCore implements LocalKind {
     const covered =
       options?.after === undefined || (position !== undefined && isCovered(shard, position))
     if (covered) {
-      const landing = this.#here(id, encoded, load, options)
+      const landing = this.#here(id, encoded, load, options, args)
       if (landing) return Promise.resolve(landing)
       const flight = this.flights.get(id)
       // Who only looks does not wait for a load.
@@ -185,9 +212,8 @@ export class KindCore implements LocalKind {
       // There is something newer than what is kept; who reads without a token after this must not go back.
       this.space.local.remove(this, id)
     }
-    const flight = new Flight(this, load ? id : `p${id}`, encoded, this.#request(load, options), {
-      id,
-    })
+    const request = this.requestOf(load, options, args)
+    const flight = new Flight(this, load ? id : `p${id}`, encoded, request, { id })
     if (covered) (load ? this.flights : this.companions).set(flight.name, flight)
     // Nobody else hears of it, an invalidation neither: so nothing of it is kept here.
     else flight.poisoned = true
@@ -222,23 +248,14 @@ export class KindCore implements LocalKind {
     encoded: string,
     load: (() => unknown) | undefined,
     options: ReadOptions | undefined,
+    args: readonly unknown[] | undefined,
   ): Landing | undefined {
-    const slot = this.index.get(id)
+    const nowMs = this.space.now()
+    const slot = this.slotOf(id, nowMs)
     if (slot === undefined) return undefined
     const l1 = this.l1
-    const nowMs = this.space.now()
-    const shard = l1.shards[slot]
-    const stamp = l1.stamps[slot] ?? 0
+    const shard = l1.shards[slot] as Shard
     const softUntil = l1.softUntil[slot] ?? 0
-    if (
-      !shard ||
-      nowMs >= shard.trustedUntilMs ||
-      nowMs >= softUntil ||
-      stamp < this.floor ||
-      !areCurrent(l1.tags[slot], stamp)
-    ) {
-      return undefined
-    }
     const kept = l1.values[slot]
     const loadedAt = l1.loadedAt[slot] ?? 0
     const isSealed = kept instanceof Sealed
@@ -251,19 +268,40 @@ export class KindCore implements LocalKind {
       : nowMs >= checkAt
     if (load && due) {
       l1.checkAt[slot] = isSealed ? refreshAsked : softUntil
-      this.refresh(id, encoded, this.#request(load, options), loadedAt)
+      this.refresh(id, encoded, this.requestOf(load, options, args), loadedAt)
     }
     l1.hit(slot)
     this.counts.l1Hits++
     return { value, status: 'hit', tier: 'l1', ageMs, ttlMs: softUntil - nowMs, copy: undefined }
   }
 
-  #request(load: (() => unknown) | undefined, options: ReadOptions | undefined): Request {
+  /** Where L1 holds the entry, if it may be served now. */
+  slotOf(id: string, nowMs: number): number | undefined {
+    const slot = this.index.get(id)
+    if (slot === undefined) return undefined
+    const { l1 } = this
+    const shard = l1.shards[slot]
+    const stamp = l1.stamps[slot] ?? 0
+    const isServed =
+      shard !== undefined &&
+      nowMs < shard.trustedUntilMs &&
+      nowMs < (l1.softUntil[slot] ?? 0) &&
+      stamp >= this.floor &&
+      areCurrent(l1.tags[slot], stamp)
+    return isServed ? slot : undefined
+  }
+
+  requestOf(
+    load: (() => unknown) | undefined,
+    options: ReadOptions | undefined,
+    args?: readonly unknown[],
+  ): Request {
     const tags = options?.tags
     return {
       load,
       tags: tags === undefined || tags.length === 0 ? noTags : this.space.tags.encode(tags),
       softMs: options?.ttlMs,
+      args,
     }
   }
 }

@@ -135,13 +135,16 @@ export function getMany<K extends Key>(
   keys: readonly K[],
   load: (missing: readonly K[]) => Promise<readonly unknown[]>,
   optionsOf: (key: K) => ReadOptions | undefined,
+  argsOf?: (key: K) => readonly unknown[],
 ): Promise<unknown[]> {
   const together = bulk(load)
-  return Promise.all(keys.map((key) => core.get(key, () => together(key), optionsOf(key))))
+  return Promise.all(
+    keys.map((key) => core.get(key, () => together(key), optionsOf(key), argsOf?.(key))),
+  )
 }
 
 /** Joins the calls of one turn into one. */
-function bulk<K>(load: (keys: readonly K[]) => Promise<readonly unknown[]>) {
+export function bulk<K>(load: (keys: readonly K[]) => Promise<readonly unknown[]>) {
   type Call = { key: K; resolve: (value: unknown) => void; reject: (cause: unknown) => void }
   let waiting: Call[] = []
   async function flush(): Promise<void> {

@@ -1,6 +1,8 @@
 import type { KeyPart } from '@wattle/redis'
+import { expose } from './internals.ts'
 import { getMany } from './kind.ts'
 import type { Kind } from './kind.ts'
+import type { Key } from './kind-name.ts'
 import type { KindCore } from './kind-core.ts'
 import type { KindOptions } from './policy.ts'
 import type { ReadOutcome } from './outcome.ts'
@@ -69,15 +71,16 @@ export function createLoadedKind<L extends Loader>({
   // The tags are of no use to a hit.
   const get = (...args: Args) => {
     const key = keyOf(args)
-    const hit = core.probe(key) ?? core.look(key, () => load(...args), tags && optionsOf(args))
+    const hit =
+      core.probe(key) ?? core.look(key, () => load(...args), tags && optionsOf(args), args)
     return hit as Promise<Value>
   }
   const read = (args: Args, after?: string) =>
-    core.read(keyOf(args), () => load(...args), optionsOf(args, after)) as Promise<
+    core.read(keyOf(args), () => load(...args), optionsOf(args, after), args) as Promise<
       ReadOutcome<Value>
     >
 
-  return {
+  const loaded: LoadedKind<L> = {
     name: core.name,
     get,
     read: (...args) => read(args),
@@ -88,7 +91,13 @@ export function createLoadedKind<L extends Loader>({
       const byKey = new Map(keys.map((key, at) => [key, argsOfEach[at] as Args]))
       const argsOf = (key: (typeof keys)[number]) => byKey.get(key) as Args
       const missing = (some: readonly (typeof keys)[number][]) => loadMany(some.map(argsOf))
-      const values = await getMany(core, keys, missing, (key) => tags && optionsOf(argsOf(key)))
+      const values = await getMany(
+        core,
+        keys,
+        missing,
+        (key) => tags && optionsOf(argsOf(key)),
+        argsOf,
+      )
       return values as Value[]
     },
     update: (args, write, related) => {
@@ -99,4 +108,8 @@ export function createLoadedKind<L extends Loader>({
     startingWith: kind.startingWith,
     all: kind.all,
   }
+  expose(loaded, { core, plan: plan as unknown as KindPlan<Loader>, keyOf: keyOf as KeyOf })
+  return loaded
 }
+
+export type KeyOf = (args: readonly unknown[]) => Key
