@@ -63,11 +63,13 @@ describe('C2 basics', () => {
   test('compareAndSet: of 50 at once one succeeds, each time', async ({ open }) => {
     const [one, two] = [await open(), await open()]
     const kinds = [one, two].map(({ cache }) => cache.kind<number>('count', { ttl: '1m' }))
+    const [mine, theirs] = kinds
+    if (!mine || !theirs) throw new Error('it was defined')
     let known: number | undefined
     for (let round = 0; round < 5; round++) {
       const outcomes = await Promise.allSettled(
         Array.from({ length: 50 }, (_, at) =>
-          kinds[at % 2]?.compareAndSet('a', known, round * 100 + at),
+          (at % 2 === 0 ? mine : theirs).compareAndSet('a', known, round * 100 + at),
         ),
       )
       const won = outcomes.flatMap((outcome, at) =>
