@@ -123,6 +123,29 @@ describe('C7 grace', () => {
   })
 })
 
+describe('C7 grace and an invalidation meanwhile', () => {
+  test('who asks after it waits for a new load, and is not given what was stale before', async ({
+    open,
+  }) => {
+    const { cache, raw } = await open()
+    const load = held<string>()
+    const word = cache.kind<string>('word', { ...options, softTimeout: '50ms' })
+    const { key } = await word.read('a', () => 'old')
+    await inL2(() => word.read('a', () => 'no'))
+    await grow(raw, key, 61_000)
+    const first = word.read('a', () => load.call('a'))
+    const slow = await load.next()
+    expect(await first).toMatchObject({ value: 'old', status: 'stale' })
+    await applied({ cache }, [word.ref('a')])
+    const second = word.read('a', () => load.call('a'))
+    const anew = await load.next()
+    slow.resolve('old too')
+    anew.resolve('new')
+    expect(await second).toMatchObject({ value: 'new', status: 'miss' })
+    await eventually(async () => expect(await word.peek('a')).toBe('new'))
+  })
+})
+
 describe('C7 the hard timeout', () => {
   test('bounds every load; readers get a LoadTimeoutError, and the late value is not kept', async ({
     open,
