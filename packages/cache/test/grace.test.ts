@@ -1,17 +1,10 @@
 import { eventually } from '@wattle/testkit'
-import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
 import { everything, LoadTimeoutError, tag } from '../src/index.ts'
 import { held, test } from './setup.ts'
-import { applied, inL2, openSynchronized } from './support/caches.ts'
+import { applied, grow, inL2 } from './support/caches.ts'
 
 const options = { ttl: '1m', grace: '10m', l1: false } as const
-
-/** As if the entry had been stored that much earlier. */
-async function grow(raw: Redis, key: string, ms: number) {
-  const storedAt = Number(await raw.getrange(key, 34, 46))
-  await raw.setrange(key, 34, String(storedAt - ms))
-}
 
 describe('C7 grace', () => {
   test('a value past its TTL is served, marked as stale, when the load fails', async ({ open }) => {
@@ -123,6 +116,29 @@ describe('C7 grace', () => {
   })
 })
 
+describe('C7 grace and an invalidation meanwhile', () => {
+  test('who asks after it waits for a new load, and is not given what was stale before', async ({
+    open,
+  }) => {
+    const { cache, raw } = await open()
+    const load = held<string>()
+    const word = cache.kind<string>('word', { ...options, softTimeout: '50ms' })
+    const { key } = await word.read('a', () => 'old')
+    await inL2(() => word.read('a', () => 'no'))
+    await grow(raw, key, 61_000)
+    const first = word.read('a', () => load.call('a'))
+    const slow = await load.next()
+    expect(await first).toMatchObject({ value: 'old', status: 'stale' })
+    await applied({ cache }, [word.ref('a')])
+    const second = word.read('a', () => load.call('a'))
+    const anew = await load.next()
+    slow.resolve('old too')
+    anew.resolve('new')
+    expect(await second).toMatchObject({ value: 'new', status: 'miss' })
+    await eventually(async () => expect(await word.peek('a')).toBe('new'))
+  })
+})
+
 describe('C7 the hard timeout', () => {
   test('bounds every load; readers get a LoadTimeoutError, and the late value is not kept', async ({
     open,
@@ -153,71 +169,5 @@ describe('C7 the hard timeout', () => {
     await grow(raw, key, 61_000)
     const hanging = word.read('a', () => new Promise<string>(() => {}))
     expect(await hanging).toMatchObject({ value: 'old', status: 'stale' })
-  })
-})
-
-describe('C6 refresh-ahead', () => {
-  test.for([
-    ['plain', 'old', 'new'],
-    ['rich', new Date(1), new Date(2)],
-  ] as const)(
-    'past its share of the TTL a %s value is served, and loaded anew by one process only',
-    async ([, old, fresh], { server }) => {
-      const service = `ahead-${typeof old}`
-      let aheadMs = 0
-      const now = () => performance.now() + aheadMs
-      await using one = await openSynchronized({ url: server.url, service, now })
-      await using two = await openSynchronized({ url: server.url, service, now })
-      const load = held<unknown>()
-      const [here, there] = [one, two].map(({ cache }) =>
-        cache.define({ thing: { load: load.call, key: (id: string) => [id], ttl: '10m' } }),
-      )
-      if (!here || !there) throw new Error('it was defined')
-      const first = here.thing.get('a')
-      ;(await load.next()).resolve(old)
-      await first
-      for (const { thing } of [here, there]) {
-        await eventually(async () => expect((await thing.read('a')).tier).toBe('l1'))
-      }
-      // Old enough for both, by their own clocks and the server's.
-      aheadMs = 9 * 60_000
-      await eventually(() => {
-        expect([one.cache.synchronized, two.cache.synchronized]).toEqual([true, true])
-      })
-      for (const { thing } of [here, there, here, there]) {
-        expect(await thing.read('a')).toMatchObject({ value: old, status: 'hit', tier: 'l1' })
-      }
-      const refresh = await load.next()
-      for (const { thing } of [here, there]) expect(await thing.get('a')).toEqual(old)
-      refresh.resolve(fresh)
-      await eventually(async () => {
-        expect([await here.thing.get('a'), await there.thing.get('a')]).toContainEqual(fresh)
-      })
-      expect(load.calls).toBe(2)
-    },
-  )
-
-  test('one that fails leaves the present value, and no rejection', async ({ open }) => {
-    const { cache, raw } = await open()
-    const word = cache.kind<string>('word', { ttl: '10m', l1: false })
-    const { key } = await word.read('a', () => 'old')
-    await inL2(() => word.read('a', () => 'no'))
-    await grow(raw, key, 9 * 60_000)
-    let failed = 0
-    const load = () => Promise.reject(new Error(`away ${failed++}`))
-    expect(await word.read('a', load)).toMatchObject({ value: 'old', status: 'hit' })
-    await eventually(() => expect(failed).toBe(1))
-    expect(await word.peek('a')).toBe('old')
-  })
-
-  test('switched off, it does not happen', async ({ open }) => {
-    const { cache, raw } = await open()
-    const word = cache.kind<string>('word', { ttl: '10m', refreshAhead: false, l1: false })
-    const { key } = await word.read('a', () => 'old')
-    await inL2(() => word.read('a', () => 'no'))
-    await grow(raw, key, 9 * 60_000)
-    let loads = 0
-    for (let read = 0; read < 5; read++) await word.read('a', () => `${loads++}`)
-    expect(loads).toBe(0)
   })
 })

@@ -92,6 +92,12 @@ export const inL2 = (read: () => Promise<ReadOutcome<unknown>>) =>
 export const isCached = (read: () => Promise<ReadOutcome<unknown>>) =>
   eventually(async () => expect(await read()).toMatchObject({ status: 'hit' }))
 
+/** As if the entry had been stored that much earlier. */
+export async function grow(raw: Redis, key: string, ms: number) {
+  const storedAt = Number(await raw.getrange(key, 34, 46))
+  await raw.setrange(key, 34, String(storedAt - ms))
+}
+
 /** How often a server has executed a command. */
 export async function callsOf(raw: Redis, command: string): Promise<number> {
   const text = await raw.info('commandstats')

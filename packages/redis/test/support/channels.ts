@@ -5,9 +5,11 @@ import {
   createChannel,
   defineChannelScript,
   keySpace,
+  type Channel,
   type ChannelOptions,
   type ConnectOptions,
   type RedisConnection,
+  type Shard,
 } from '../../src/index.ts'
 import { recordingLog } from './log.ts'
 
@@ -37,13 +39,13 @@ export function openChannel({
   const trust: boolean[] = []
   let losses = 0
   const counts = keys.key('counts')
-  const announcementOf = (word: string) => ({
+  const announcementOf = (word: string, target: Shard) => ({
     payload: word,
     script: say,
-    keys: [counts],
+    keys: [counts + channel.suffixOf(target)],
     args: [],
   })
-  const channel = createChannel({
+  const channel: Channel = createChannel({
     redis: other ? withSubscriberOf(redis, other) : redis,
     keys,
     name: 'words',
@@ -53,7 +55,7 @@ export function openChannel({
       lost: () => void (losses += 1),
       trusted: (is) => void trust.push(is),
     },
-    collapse: () => announcementOf('everything'),
+    collapse: (target) => announcementOf('everything', target),
     ...options,
   })
   const [shard] = channel.shards
@@ -71,7 +73,8 @@ export function openChannel({
     trust,
     counts,
     losses: () => losses,
-    say: (word: string) => channel.announce(shard, announcementOf(word)),
+    say: (word: string) => channel.announce(shard, announcementOf(word, shard)),
+    sayIn: (target: Shard, word: string) => channel.announce(target, announcementOf(word, target)),
     trusted: (withinMs = 10_000) =>
       eventually(() => expect(channel.trusted).toBe(true), { everyMs: 2, withinMs }),
     close,
