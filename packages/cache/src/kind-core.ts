@@ -20,6 +20,9 @@ export type ReadOptions = {
   readonly after?: string | undefined
 }
 
+/** Stands between every load of a kind and the source; see `write-behind/overlay.ts`. */
+export type Overlay = (encoded: string, load: () => unknown) => unknown
+
 const noTags: readonly string[] = []
 const valueOf = ({ value, copy }: Landing): unknown => (copy ? copy() : value)
 
@@ -36,6 +39,7 @@ export class KindCore implements LocalKind {
   readonly hasValueTags: boolean
   floor = 0
   patternTick = 0
+  overlay: Overlay | undefined
   readonly #valueTags: ((value: unknown) => readonly string[]) | undefined
   readonly clock: Space['clock']
   readonly l1: Space['local']['l1']
@@ -145,8 +149,10 @@ export class KindCore implements LocalKind {
     return { ...landing, value, key: this.names.redisKey(this.names.encode(key)) }
   }
 
-  #look(key: Key, load: (() => unknown) | undefined, options?: ReadOptions): Promise<Landing> {
+  #look(key: Key, source: (() => unknown) | undefined, options?: ReadOptions): Promise<Landing> {
     const encoded = this.names.encode(key)
+    const { overlay } = this
+    const load = overlay && source ? () => overlay(encoded, source) : source
     const id = localKey(encoded)
     const position = options?.after === undefined ? undefined : parseToken(options.after)
     const shard = this.shardOf(encoded)
