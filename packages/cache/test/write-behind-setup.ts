@@ -1,4 +1,4 @@
-import { connectRedis, type RedisConnection } from '@wattle/redis'
+import { connectRedis, keySpace, type RedisConnection } from '@wattle/redis'
 import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
 import { expect } from 'vitest'
 import type { Cache, Change, Key, Kind, WriteBehind, WriteBehindOptions } from '../src/index.ts'
@@ -43,6 +43,8 @@ type Opened = {
   writes: WriteBehind<Row>
   cache: Cache
   state: RedisConnection
+  /** The key of this part of it in `state`. */
+  key(part: 'stream' | 'pending' | 'dead'): string
   get(id: string): Promise<Row>
 }
 
@@ -63,7 +65,7 @@ export const test = base.extend<{
   writer: async ({ open, stateServer, source }, use) => {
     const opened: Opened[] = []
     await use(async (options) => {
-      const { cache } = await open()
+      const { cache, redis } = await open()
       const state = connectRedis({ url: stateServer.url, name: 'state' })
       await state.whenReady(5_000)
       const kind = cache.kind<Row>('meter', { ttl: '1m' })
@@ -76,7 +78,9 @@ export const test = base.extend<{
         ...options,
       })
       const get = (id: string) => kind.getOrSet(id, () => source.load(id))
-      const one = { kind, writes, cache, state, get }
+      const keys = keySpace({ environment: 'test', service: redis.name })
+      const key = (part: string) => keys.key('writes', 'meters', part)
+      const one = { kind, writes, cache, state, key, get }
       opened.push(one)
       return one
     })
