@@ -143,6 +143,12 @@ describe('C5 write-behind: bounds', () => {
     await put('c', row('c', 1))
   })
 
+  test('an option out of range is refused in one sentence that names it', async ({ writer }) => {
+    await expect(writer({ batchSize: 0 })).rejects.toThrow(
+      new RangeError('batchSize of write-behind meters is 0: give a whole number from 1 on'),
+    )
+  })
+
   test('a personal part of a key is refused, since the stream would hold it in clear', async ({
     writer,
   }) => {

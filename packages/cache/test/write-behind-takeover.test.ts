@@ -1,5 +1,5 @@
 import { connectRedis, keySpace } from '@wattle/redis'
-import { startRedis, startSentinelGroup } from '@wattle/testkit'
+import { startCluster, startRedis, startSentinelGroup } from '@wattle/testkit'
 import { describe, expect, onTestFinished } from 'vitest'
 import { createCache } from '../src/index.ts'
 import { createSource, expectNothingWaits, gate, soon, test } from './write-behind-setup.ts'
@@ -144,6 +144,24 @@ describe('C5 write-behind: the state group', () => {
       await writes.stop()
     },
   )
+
+  test('it may be a Redis Cluster', async ({ open }) => {
+    await using cluster = await startCluster()
+    const redis = connectRedis({ url: cluster.url, name: 'state' })
+    onTestFinished(() => redis.close())
+    await redis.whenReady(5_000)
+    const { cache } = await open()
+    const kind = cache.kind<{ id: string; amount: number }>('meter', { ttl: '1m' })
+    const source = createSource()
+    const writes = cache.writeBehind(kind, { redis, name: 'm', write: source.write, everyMs: 10 })
+    const ids = Array.from({ length: 20 }, (_, at) => `k${at}`)
+    await Promise.all(ids.map((id) => writes.put(id, row(id, 1))))
+    await cache.invalidate([kind.all()])
+    expect(await kind.getOrSet('k7', () => source.load('k7'))).toEqual(row('k7', 1))
+    await writes.stop()
+    expect(source.rows.size).toBe(20)
+    expect(await writes.backlog()).toMatchObject({ changes: 0, keys: 0, deadLetters: 0 })
+  })
 
   test('a service that may reach its own names only can write behind', async () => {
     await using server = await startRedis({ acl: true })

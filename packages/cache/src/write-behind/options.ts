@@ -59,3 +59,27 @@ export type WriteBehind<V> = {
   /** Accepts no more, and writes what waits, for at most `withinMs` (default 10,000); the rest is left to others. */
   stop(options?: { withinMs?: number }): Promise<void>
 }
+
+const least = {
+  batchSize: 1,
+  everyMs: 0,
+  replicas: 0,
+  waitMs: 1,
+  maxChanges: 1,
+  maxKeys: 1,
+  maxValueBytes: 1,
+  maxDeadLetters: 0,
+  writeTimeoutMs: 1,
+  takeOverAfterMs: 100,
+} as const satisfies Partial<Record<keyof WriteBehindOptions<unknown>, number>>
+
+/** Throws a RangeError that names the option. */
+export function checkOptions(options: WriteBehindOptions<never>): void {
+  for (const option of Object.keys(least) as (keyof typeof least)[]) {
+    const value = options[option]
+    if (value === undefined || (Number.isSafeInteger(value) && value >= least[option])) continue
+    throw new RangeError(
+      `${option} of write-behind ${options.name} is ${value}: give a whole number from ${least[option]} on`,
+    )
+  }
+}

@@ -13,7 +13,7 @@ import { createDelivery, type Counts } from './delivery.ts'
 import { looksLikeOutage, WriteRefusedError } from './errors.ts'
 import { createHeld } from './held.ts'
 import { openJournal } from './journal.ts'
-import type { WriteBehind, WriteBehindOptions } from './options.ts'
+import { checkOptions, type WriteBehind, type WriteBehindOptions } from './options.ts'
 import { createOverlay } from './overlay.ts'
 import { createPause } from './pause.ts'
 import { placeOf } from './place.ts'
@@ -82,6 +82,7 @@ export function createWriteBehind<V>(
   },
   options: WriteBehindOptions<V>,
 ): WriteBehind<V> {
+  checkOptions(options)
   const { log, now, random } = core.space
   const { redis, name, write, batchSize = 100, everyMs = 500, isOutage = looksLikeOutage } = options
   const { maxChanges = 100_000, maxKeys = 50_000, maxValueBytes = 65_536 } = options

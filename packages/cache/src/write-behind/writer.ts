@@ -109,12 +109,14 @@ export function createWriter({
       take(entries)
       await writeDue(work)
       if (isEnding() && entries.length === 0 && held.keys === 0) return
-      // What comes within this time goes out together.
-      const untilNextMs = everyMs - (now() - beganMs)
-      const isBusy = entries.length === room && room > 0
-      if (!isBusy && untilNextMs > 0 && (entries.length > 0 || held.keys > 0)) {
-        await pause(isEnding() ? Math.min(untilNextMs, 20) : untilNextMs, work.signal)
-      }
+      if (entries.length === 0 && held.keys === 0) continue
+      // What comes within this time goes out together; a full read means that more is waiting.
+      const untilNextMs = entries.length === mostRead ? 0 : everyMs - (now() - beganMs)
+      const pauseMs = Math.max(
+        isEnding() ? Math.min(untilNextMs, 20) : untilNextMs,
+        room > 0 ? 0 : 20,
+      )
+      if (pauseMs > 0) await pause(pauseMs, work.signal)
     }
   }
 }
