@@ -72,6 +72,29 @@ describe('C5 write-behind: one writer after another', () => {
     expect(source.rows.get('a')).toEqual(row('a', 2))
   })
 
+  test('a consumer group that was lost is made anew: nothing is left out, and nothing goes back', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({ retry: { baseMs: 20 } })
+    let fails = true
+    source.before = async (changes) => {
+      if (fails && changes.some(({ key }) => key === 'a')) throw new Error('not yet')
+    }
+    await one.writes.put('a', row('a', 1))
+    await soon(() => expect(one.writes.statistics().failures).toBeGreaterThan(0))
+    await one.writes.put('a', row('a', 2))
+    await one.writes.put('b', row('b', 1))
+    await soon(() => expect(source.rows.get('b')).toEqual(row('b', 1)))
+    await one.state.client.xgroup('DESTROY', one.key('stream'), 'writer')
+    await one.writes.put('c', row('c', 1))
+    await soon(() => expect(source.rows.get('c')).toEqual(row('c', 1)))
+    fails = false
+    await expectNothingWaits(one)
+    expect(source.rows.get('a')).toEqual(row('a', 2))
+    expect(source.batches.flat().filter((key) => key === 'a')).toHaveLength(1)
+  })
+
   test('a change that ends every process that writes it goes to the dead letters, alone', async ({
     writer,
     source,

@@ -21,7 +21,10 @@ export function createHeld() {
     get entries() {
       return entries
     },
-    /** Entries come in the order of their versions. Whether it replaced an older change of its key. */
+    /**
+     * Whether its key had a change already; of the two the newer is kept. Entries come in the order of their versions, but
+     * from the beginning once more where the group was lost and made anew.
+     */
     add(entry: JournalEntry): boolean {
       entries++
       const held = byKey.get(entry.encoded)
@@ -31,6 +34,7 @@ export function createHeld() {
         return false
       }
       held.ids.push(entry.id)
+      if (entry.version <= held.newest.version) return true
       held.newest = entry
       // It is another value, which may well be written.
       held.attempts = 0
