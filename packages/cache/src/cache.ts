@@ -19,8 +19,10 @@ import { createRemote } from './remote.ts'
 import type { Rules, RuleTable } from './rules.ts'
 import { createWaiting, tagNames, type Log, type Space } from './space.ts'
 import { createStatistics, type KindStatistics } from './statistics.ts'
-import { createStore } from './store.ts'
+import { createStore, type Store } from './store.ts'
 import { TurnClock } from './turn-clock.ts'
+import type { WriteBehind, WriteBehindOptions } from './write-behind/options.ts'
+import { createWriteBehind } from './write-behind/write-behind.ts'
 
 export type Cache = {
   /** Declares what a service caches. The returned object has one member for each line of the plan. */
@@ -45,6 +47,16 @@ export type Cache = {
    * so it is for operators and rare events; a tag does the same at once.
    */
   invalidatePattern(pattern: string): Promise<Invalidation>
+  /**
+   * Lets changes of a kind be accepted by a durable stream, and written to the source in batches; see
+   * `docs/write-behind.md`. From then on its values are changed by `put` alone. Once for each kind.
+   */
+  writeBehind<V>(kind: Kind<V>, options: WriteBehindOptions<V>): WriteBehind<V>
+  /** Keys are given as the plan's `key` returns them. */
+  writeBehind<L extends Loader>(
+    kind: LoadedKind<L>,
+    options: WriteBehindOptions<Awaited<ReturnType<L>>>,
+  ): WriteBehind<Awaited<ReturnType<L>>>
   /** Which events invalidate what. */
   rules<Events>(table: RuleTable<Events>): Rules<Events>
   /** The event types of every table given to `rules`. */
@@ -154,6 +166,7 @@ export function createCache(options: CacheOptions): Cache {
 
   const cores = new Map<string, KindCore>()
   const loaded = new Map<string, LoadedKind<Loader>>()
+  const insides = new WeakMap<object, { core: KindCore; store: Store }>()
   const declared: { name: string; options: KindOptions }[] = []
   const ruleNames: string[] = []
 
@@ -177,7 +190,9 @@ export function createCache(options: CacheOptions): Cache {
     cores.set(id, core)
     declared.push({ name, options: kindOptions })
     const store = createStore({ core, invalidation })
-    return { core, kind: createKind<V>({ core, store, invalidate }) }
+    const kind = createKind<V>({ core, store, invalidate })
+    insides.set(kind, { core, store })
+    return { core, store, kind }
   }
 
   const { invalidate } = invalidation
@@ -197,6 +212,7 @@ export function createCache(options: CacheOptions): Cache {
           const made = makeKind<unknown>(name, line)
           const kind = createLoadedKind({ ...made, plan: line })
           loaded.set(`${name}@${made.core.names.version}`, kind)
+          insides.set(kind, made)
           return [name, kind]
         }),
       ) as { [K in keyof T]: LoadedKind<T[K]> }
@@ -223,6 +239,18 @@ export function createCache(options: CacheOptions): Cache {
           kind: names,
         })),
       )
+    },
+    writeBehind<V>(kind: { readonly name: string }, writeOptions: WriteBehindOptions<V>) {
+      const inside = insides.get(kind)
+      if (!inside) {
+        throw new TypeError(`writeBehind was given a kind of another cache: give it one of this`)
+      }
+      if (inside.core.overlay) {
+        throw new TypeError(
+          `${kind.name} is written behind already: make its write-behind once and share it`,
+        )
+      }
+      return createWriteBehind<V>({ ...inside, keys, invalidate }, writeOptions)
     },
     rules<Events>(table: RuleTable<Events>): Rules<Events> {
       const types = Object.keys(table) as (keyof Events & string)[]

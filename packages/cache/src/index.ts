@@ -42,3 +42,13 @@ export {
   type HotKeysOptions,
 } from './hot-keys.ts'
 export type { AdaptiveOptions } from './adaptive.ts'
+export type { Change } from './write-behind/change.ts'
+export type { DeadLetter, DeadLetters } from './write-behind/dead-letters.ts'
+export type { Counts as WriteBehindCounts, RetryOptions, Write } from './write-behind/delivery.ts'
+export {
+  looksLikeOutage,
+  PendingUnknownError,
+  WriteRefusedError,
+  type RefusalReason,
+} from './write-behind/errors.ts'
+export type { Accepted, Backlog, WriteBehind, WriteBehindOptions } from './write-behind/options.ts'

@@ -21,6 +21,9 @@ export type ReadOptions = {
   readonly after?: string | undefined
 }
 
+/** Stands between every load of a kind and the source; see `write-behind/overlay.ts`. */
+export type Overlay = (encoded: string, load: () => unknown) => unknown
+
 const noTags: readonly string[] = []
 /** As long as a proof of synchrony lasts. */
 const joinWindowMs = 1_000
@@ -39,6 +42,7 @@ export class KindCore implements LocalKind {
   readonly hasValueTags: boolean
   floor = 0
   patternTick = 0
+  overlay: Overlay | undefined
   readonly #valueTags: ((value: unknown) => readonly string[]) | undefined
   readonly clock: Space['clock']
   readonly l1: Space['local']['l1']
@@ -189,11 +193,13 @@ export class KindCore implements LocalKind {
 
   #look(
     key: Key,
-    load: (() => unknown) | undefined,
+    source: (() => unknown) | undefined,
     options?: ReadOptions,
     args?: readonly unknown[],
   ): Promise<Landing> {
     const encoded = this.names.encode(key)
+    const { overlay } = this
+    const load = overlay && source ? () => overlay(encoded, source) : source
     const id = localKey(encoded)
     const position = options?.after === undefined ? undefined : parseToken(options.after)
     const shard = this.shardOf(encoded)
