@@ -42,12 +42,16 @@ export function openLimits(
   }
 }
 
+/** For tests in which Redis is well: a machine that pauses is not to be taken for one that is away. */
+export const patient = { deadlineMs: 2_000 }
+
 let services = 0
 
 /** Processes opened in one test share a namespace that no other test uses. */
 export const test = base.extend<{
   server: TestRedis
   service: string
+  patience: Partial<RateLimitsOptions>
   open: (options?: Partial<RateLimitsOptions>, url?: string) => Promise<Process>
 }>({
   server: [
@@ -58,10 +62,11 @@ export const test = base.extend<{
     { scope: 'file' },
   ],
   service: async ({}, use) => use(`service${++services}`),
-  open: async ({ server, service }, use) => {
+  patience: async ({}, use) => use(patient),
+  open: async ({ server, service, patience }, use) => {
     const opened: Process[] = []
     await use(async (options, url = server.url) => {
-      const one = openLimits(url, service, options)
+      const one = openLimits(url, service, { ...patience, ...options })
       opened.push(one)
       await one.redis.whenReady(5_000)
       return one
