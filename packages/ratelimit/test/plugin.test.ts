@@ -7,7 +7,8 @@ import {
   type Decision,
   type RateLimitPluginOptions,
 } from '../src/index.ts'
-import { openLimits, patient, test as base, type Process } from './support/setup.ts'
+import { openLimits, patient, type Process } from './support/open.ts'
+import { test as base } from './support/setup.ts'
 import type { AppError } from '@wattle/contracts'
 import type { FastifyRequest } from 'fastify'
 

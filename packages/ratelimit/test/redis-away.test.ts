@@ -8,7 +8,8 @@ import {
   type Limit,
   type RateLimits,
 } from '../src/index.ts'
-import { openLimits, test as base } from './support/setup.ts'
+import { openLimits } from './support/open.ts'
+import { test as base } from './support/setup.ts'
 
 /** With the deadline that everybody gets. */
 const test = base.extend({ patience: async ({}, use) => use({}) })
