@@ -24,6 +24,7 @@ type Deps = {
   maxLocalKeys: number
 }
 
+/** See `define` of `RateLimits`. */
 export function defineLimit<C>(deps: Deps, name: string, options: LimitOptions<C>): Limit<C> {
   const { redis, keys, log, decider, local, tally, now } = deps
   const { withoutRedis = 'local', localShare = 0.5, lease, onReached, dependsOn = [] } = options
@@ -55,6 +56,10 @@ export function defineLimit<C>(deps: Deps, name: string, options: LimitOptions<C
     if (!lease) return
     if (levels.length > 1 || dependsOn.length > 0) {
       throw new TypeError(`The limit ${name} is leased and has several levels: lease one level.`)
+    }
+    const [level] = 'levels' in options ? options.levels : []
+    if (level?.scale !== undefined || level?.reserve !== undefined) {
+      throw new TypeError(`The limit ${name} is leased: its level takes neither scale nor reserve.`)
     }
     const policy = leasedPolicy
     if (policy === undefined || policy.algorithm === 'leaky-bucket') {
