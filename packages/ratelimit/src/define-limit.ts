@@ -120,8 +120,12 @@ export function defineLimit<C>(deps: Deps, name: string, options: LimitOptions<C
     return new Promise((settle) => {
       decider.decide([key], [row], (reply, at) => {
         if (reply === undefined) return settle(undefined)
-        const [remaining = 0, resetUs = 0, waitUs = 0, granted = 0] = reply.slice(at + 1)
-        const retryAfterMs = Math.max(1, waitUs / 1000)
+        const [allowed, remaining = 0, resetUs = 0, last = 0] = reply.slice(at, at + 4)
+        // Where it asks for more than it needs, the last value is how much it got.
+        const { need, most } = row.step
+        const got = most > need ? last : most
+        const granted = allowed === 1 ? got : 0
+        const retryAfterMs = allowed === 1 ? 0 : Math.max(1, last / 1000)
         settle({ granted, remaining, resetMs: resetUs / 1000, retryAfterMs })
       })
     })
