@@ -28,6 +28,7 @@ for r = 1, tonumber(ARGV[1]) do
   row.interval = ceil(row.window / row.limit)
   row.span = row.capacity * row.interval
   row.required_span = row.required * row.interval
+  row.ttls = {}
   rows[r] = row
   argument = argument + 8
 end

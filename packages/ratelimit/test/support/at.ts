@@ -13,7 +13,7 @@ const source = replaced(
     "call('TIME')",
     '{ ARGV[#ARGV - 1], ARGV[#ARGV] }',
   ),
-  /('PX', |'PEXPIRE', key, )ceil/g,
+  /('PX', |'PEXPIRE', key, |format\('%d', )ceil/g,
   `$1${extraTtlMs} + ceil`,
 )
 
