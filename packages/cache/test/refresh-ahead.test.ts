@@ -1,7 +1,7 @@
 import { eventually } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { held, test } from './setup.ts'
-import { grow, inL2, openSynchronized } from './support/caches.ts'
+import { inL1, grow, inL2, openSynchronized } from './support/caches.ts'
 
 describe('C6 refresh-ahead', () => {
   test.for([
@@ -24,7 +24,7 @@ describe('C6 refresh-ahead', () => {
       ;(await load.next()).resolve(old)
       await first
       for (const { thing } of [here, there]) {
-        await eventually(async () => expect((await thing.read('a')).tier).toBe('l1'))
+        await inL1(() => thing.read('a'))
       }
       // Old enough for both, by their own clocks and the server's.
       aheadMs = 9 * 60_000
