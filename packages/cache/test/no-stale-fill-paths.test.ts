@@ -142,7 +142,7 @@ describe('C15 no stale fill', () => {
     // Nothing of it is left in the process.
     cache.switchOff()
     cache.switchOn()
-    await grow(raw, key, 9 * 60_000)
+    await grow(raw, key, 510_000)
     expect(await read()).toMatchObject({ value: 'old', status: 'hit', tier: 'l2' })
     const refresh = await load.next()
     await applied({ cache }, [word.ref('a')])
