@@ -1,16 +1,18 @@
 import cors from '@fastify/cors'
 import {
   accessTokens,
-  bearerAuthentication,
   internalTokens,
   publishJwks,
   type KeySource,
+  type RevocationView,
   type SigningKeys,
 } from '@wattle/identity'
-import { createService, type ServiceOptions } from '@wattle/service'
+import { createRegistry, createService, type ServiceOptions } from '@wattle/service'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { authenticatePeople } from './authentication.ts'
 import { addDocsPage } from './docs.ts'
 import { exposeRoutes } from './expose.ts'
+import { addInboxPage } from './inbox.ts'
 import type { Routes } from './routes.ts'
 import { createUpstream } from './upstream.ts'
 
@@ -19,6 +21,12 @@ export type GatewayDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry'> & 
   readonly services: readonly { name: string; url: string; routes: Routes }[]
   /** The user service's keys, which access tokens are checked with. */
   readonly accessKeys: KeySource
+  /** Which tokens were revoked. */
+  readonly revocations: Pick<RevocationView, 'check' | 'trustedUntilMs' | 'size'>
+  /** Said in readiness, and no reason to be unready. */
+  readonly state?: { ping(timeoutMs: number): Promise<unknown> }
+  /** Where mails of this machine are shown, in development and test only. */
+  readonly inboxUrl?: string
   /** The keys that sign internal tokens. */
   readonly signingKeys: SigningKeys
   readonly corsOrigins?: readonly string[]
@@ -27,7 +35,8 @@ export type GatewayDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry'> & 
 
 /** The gateway, ready to listen or to be injected into. */
 export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> {
-  const { services, accessKeys, signingKeys, corsOrigins = [], now = Date.now, ...kit } = deps
+  const { services, accessKeys, revocations, signingKeys, state, inboxUrl, ...others } = deps
+  const { corsOrigins = [], now = Date.now, registry = createRegistry('gateway'), ...kit } = others
   const tokens = internalTokens({ keys: signingKeys, now })
   const upstreams = services.map(({ name, url, routes }) => ({
     name,
@@ -39,7 +48,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
         principal?.userId === undefined || principal.tokenId === undefined
           ? undefined
           : tokens.tokenFor(
-              { userId: principal.userId, roles: principal.roles, tokenId: principal.tokenId },
+              { ...principal, userId: principal.userId, tokenId: principal.tokenId },
               name,
             ),
     }),
@@ -47,14 +56,18 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
 
   const app = await createService({
     ...kit,
+    registry,
     name: 'gateway',
     version: '0.1.0',
     description: 'The one way in: every public route of every service',
-    authenticate: (request) => bearerAuthentication(request.server.accessTokens)(request),
+    authenticate: authenticatePeople({ revocations, registry }),
     // Said, but no reason to be unready: one service that is away must not take the others along.
-    checks: Object.fromEntries(
-      upstreams.map(({ name, upstream }) => [name, { required: false, check: upstream.check }]),
-    ),
+    checks: Object.fromEntries([
+      ...upstreams.map(({ name, upstream }) => [name, { required: false, check: upstream.check }]),
+      ...(state === undefined
+        ? []
+        : [['redis state', { required: false, check: () => state.ping(500) }]]),
+    ]),
   })
   await app.register(accessTokens, { keys: accessKeys, now })
   if (corsOrigins.length > 0) await allowBrowsers(app, corsOrigins)
@@ -63,6 +76,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     app.addHook('onClose', upstream.close)
   }
   publishJwks(app, tokens.jwks)
+  if (inboxUrl !== undefined) addInboxPage(app, inboxUrl)
   await addDocsPage(app)
   return app
 }

@@ -1,4 +1,12 @@
-import { jwksPath, readSigningKeys, remoteKeys } from '@wattle/identity'
+import {
+  jwksPath,
+  liveRevocations,
+  polledChannel,
+  readSigningKeys,
+  remoteKeys,
+  revocations,
+} from '@wattle/identity'
+import { connectRedis, keySpace } from '@wattle/redis'
 import { createLogger, createRegistry, runService } from '@wattle/service'
 import { buildGateway } from './app.ts'
 import { gatewayConfig } from './config.ts'
@@ -13,17 +21,30 @@ await runService({
     const log = createLogger({ name, config })
     const registry = createRegistry(name)
 
-    const accessKeys = remoteKeys({
-      url: `${config.WATTLE_USER_URL.replace(/\/$/, '')}${jwksPath}`,
+    const userUrl = config.WATTLE_USER_URL.replace(/\/$/, '')
+    const accessKeys = remoteKeys({ url: `${userUrl}${jwksPath}`, log })
+    onClose('keys', () => accessKeys.close())
+
+    const state = connectRedis({ url: config.WATTLE_REDIS_STATE_URL, name, log })
+    onClose('redis state', () => state.close())
+    // The user service's: it issues, gateways listen.
+    const keys = keySpace({ environment: config.WATTLE_ENV, service: 'user' })
+    const view = revocations({
+      channel: (listener) =>
+        polledChannel({ redis: state, keys, name: 'revocation', listener, log }),
+      source: liveRevocations({ redis: state, keys }),
       log,
     })
-    onClose('keys', () => accessKeys.close())
+    onClose('revocations', () => view.close())
 
     return buildGateway({
       config,
       log,
       registry,
       accessKeys,
+      revocations: view,
+      state,
+      inboxUrl: `${userUrl}/inbox`,
       signingKeys: readSigningKeys(config.WATTLE_INTERNAL_SIGNING_KEY),
       corsOrigins: config.WATTLE_CORS_ORIGINS,
       services: [

@@ -31,6 +31,12 @@ export type Upstream = {
 
 type Reply = Dispatcher.ResponseData
 
+/**
+ * An internal token has three seconds at least when it is sent. A service that was too busy, or frozen, to read it within
+ * these refuses it: that is no reason for a person to log in again.
+ */
+const isStale = (tookMs: number) => tookMs > 2_500
+
 /** For a service that does not say how long it keeps an idle connection; ours do. */
 const keepAliveTimeoutMs = 4_000
 
@@ -86,6 +92,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (underWay >= maxConcurrent) throw unavailable(service, new Error(`${underWay} under way`))
     // Whoever has gone closes no connection any more.
     request.deadline.signal.throwIfAborted()
+    const sentAtMs = performance.now()
     underWay++
     reply.raw.once('close', () => underWay--)
     let received: Reply
@@ -96,6 +103,10 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       throw failure(service, error)
     }
     const { statusCode, headers, body } = received
+    if (statusCode === 401 && contract.auth !== 'public' && isStale(performance.now() - sentAtMs)) {
+      body.on('error', () => undefined).destroy()
+      throw unavailable(service, new Error('the internal token ended before the service read it'))
+    }
     const fault = misfit(contract, statusCode, String(headers['content-type'] ?? ''))
     if (fault !== undefined) {
       body.on('error', () => undefined).destroy()

@@ -12,12 +12,21 @@ import type {
   RouteRequest,
 } from '@wattle/contracts'
 
-const { billingRoutes, couponRoutes, errorCodes, paymentRoutes, reservationRoutes, userRoutes } =
-  contracts
+const {
+  accountRoutes,
+  billingRoutes,
+  couponRoutes,
+  errorCodes,
+  operatorRoutes,
+  paymentRoutes,
+  reservationRoutes,
+  sessionRoutes,
+  userRoutes,
+} = contracts
 
 /** Every route table that the package exports, by the service that has it. */
 const services = {
-  user: [userRoutes],
+  user: [userRoutes, sessionRoutes, accountRoutes, operatorRoutes],
   billing: [billingRoutes, couponRoutes, reservationRoutes],
   payment: [paymentRoutes],
 }

@@ -1,7 +1,8 @@
 import jwt from '@fastify/jwt'
+import type { Id } from '@wattle/contracts'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { personOf, type Principal } from './claims.ts'
+import { holderOf, type AccessPrincipal } from './claims.ts'
 import { localKeys, type KeySource } from './key-source.ts'
 import type { SigningKeys } from './keys.ts'
 import { keyFetcher, pinnedSign, pinnedVerify } from './pinned.ts'
@@ -10,10 +11,15 @@ import { accessTokenKind as kind } from './token-kind.ts'
 import { createVerifier, type Verifier } from './verifier.ts'
 
 /** Access tokens, 15 minutes each: what `accessTokens` puts at `app.accessTokens`. */
-export type AccessTokens = Verifier<Principal> & {
+export type AccessTokens = Verifier<AccessPrincipal> & {
   /** Throws where the app has no signing keys. */
-  issue(subject: PersonSubject): SignedToken
+  issue(subject: AccessSubject): SignedToken
   readonly lifetimeSeconds: number
+}
+
+export type AccessSubject = PersonSubject & {
+  readonly sessionId: Id<'ses'>
+  readonly familyId: Id<'fam'>
 }
 
 export type AccessTokensOptions = {
@@ -57,7 +63,7 @@ async function register(app: FastifyInstance, options: AccessTokensOptions): Pro
       {
         kind,
         keys,
-        principalOf: personOf,
+        principalOf: holderOf,
         // A promise, because its key is a function.
         check: (token) => app.jwt.verify<Promise<Record<string, unknown>>>(token),
       },

@@ -9,6 +9,9 @@ export type PersonSubject = {
   readonly roles: readonly string[]
   /** For a token that stands for an access token: the id of that one. */
   readonly tokenId?: string
+  /** Both in every access token. */
+  readonly sessionId?: Id<'ses'>
+  readonly familyId?: Id<'fam'>
 }
 
 /** Whom a token speaks for: a person, or a service. */
@@ -50,6 +53,12 @@ export function createSigner(options: SignerOptions) {
 
 function claimsOf(subject: TokenSubject, { tokenIdClaim }: TokenKind) {
   if ('service' in subject) return { sub: subject.service }
-  const { userId, roles, tokenId } = subject
-  return { sub: userId, roles, ...(tokenIdClaim === 'jti' ? {} : { [tokenIdClaim]: tokenId }) }
+  const { userId, roles, tokenId, sessionId, familyId } = subject
+  return {
+    sub: userId,
+    roles,
+    ...(tokenIdClaim === 'jti' ? {} : { [tokenIdClaim]: tokenId }),
+    ...(sessionId === undefined ? {} : { sid: sessionId }),
+    ...(familyId === undefined ? {} : { fam: familyId }),
+  }
 }
