@@ -14,6 +14,7 @@ import { addDocsPage } from './docs.ts'
 import { exposeRoutes } from './expose.ts'
 import { addInboxPage } from './inbox.ts'
 import type { Routes } from './routes.ts'
+import { sessionCheck } from './session-check.ts'
 import { createUpstream } from './upstream.ts'
 
 export type GatewayDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry'> & {
@@ -54,13 +55,23 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     }),
   }))
 
+  const userUrl = services.find(({ name }) => name === 'user')?.url
+  const sessions =
+    userUrl === undefined
+      ? undefined
+      : sessionCheck({
+          url: userUrl,
+          tokenFor: (principal) => tokens.tokenFor(principal, 'user'),
+          now,
+        })
+
   const app = await createService({
     ...kit,
     registry,
     name: 'gateway',
     version: '0.1.0',
     description: 'The one way in: every public route of every service',
-    authenticate: authenticatePeople({ revocations, registry }),
+    authenticate: authenticatePeople({ revocations, sessions, registry }),
     // Said, but no reason to be unready: one service that is away must not take the others along.
     checks: Object.fromEntries([
       ...upstreams.map(({ name, upstream }) => [name, { required: false, check: upstream.check }]),
@@ -70,6 +81,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     ]),
   })
   await app.register(accessTokens, { keys: accessKeys, now })
+  if (sessions !== undefined) app.addHook('onClose', () => sessions.close())
   if (corsOrigins.length > 0) await allowBrowsers(app, corsOrigins)
   for (const { name, routes, upstream } of upstreams) {
     await exposeRoutes(app, name, routes, upstream)

@@ -48,7 +48,7 @@ async function startPlatform() {
     database,
     state,
     urls,
-    userUrl,
+    user,
     async stop() {
       await Promise.all([user, ...gateways].map((one) => one.stop('SIGKILL')))
       publisher.close()
@@ -161,28 +161,35 @@ describe('T3 a session that was ended', () => {
 })
 
 describe('T3 without Redis', () => {
-  test('money fails closed and reading stays open; what was ended meanwhile is refused when it is back', async () => {
+  test('the user service is asked: money goes on, and what is ended is refused; without both, money fails closed', async () => {
     const [person, ended] = [await signUp(), await signUp()]
     const token = person.tokens.accessToken
     await eventually(async () => expect(await payment(token)).toMatch(/payment service/))
     await platform.state.kill()
-    await eventually(async () => expect(await payment(token)).toMatch(/cannot be told/))
-    expect(await statusOf(one(), token)).toBe(200)
-    const logout = await send(one(), 'POST', '/api/auth/logout', {
-      token: ended.tokens.accessToken,
+    await eventually(async () => {
+      const metrics = await (await fetch(`${one()}/metrics`)).text()
+      expect(metrics).toMatch(/wattle_revocations_synchronized\{[^}]*\} 0/)
     })
-    expect(logout.status).toBe(204)
-    // Known to the database alone, and by the stated policy of this route still let through.
-    expect(await statusOf(two(), ended.tokens.accessToken)).toBe(200)
-    const body = { refreshToken: ended.tokens.refreshToken }
-    expect((await send(two(), 'POST', '/api/auth/refresh', { body })).status).toBe(401)
+    expect(await payment(token)).toMatch(/payment service/)
+    expect(await statusOf(one(), token)).toBe(200)
+    const gone = ended.tokens.accessToken
+    expect((await send(one(), 'POST', '/api/auth/logout', { token: gone })).status).toBe(204)
+    for (const url of platform.urls) {
+      await eventually(async () => expect(await statusOf(url, gone)).toBe(401))
+    }
+
+    void platform.user.stop('SIGSTOP')
+    try {
+      await eventually(async () => expect(await payment(token)).toMatch(/cannot be told/))
+    } finally {
+      void platform.user.stop('SIGCONT')
+    }
     await platform.state.restart()
     await eventually(
       async () => {
-        for (const url of platform.urls) {
-          expect(await statusOf(url, ended.tokens.accessToken)).toBe(401)
-        }
-        expect(await payment(token)).toMatch(/payment service/)
+        for (const url of platform.urls) expect(await statusOf(url, gone)).toBe(401)
+        const metrics = await (await fetch(`${one()}/metrics`)).text()
+        expect(metrics).toMatch(/wattle_revocations_synchronized\{[^}]*\} 1/)
       },
       { withinMs: 10_000 },
     )

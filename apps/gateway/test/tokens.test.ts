@@ -155,7 +155,7 @@ describe('T3 a revoked token', () => {
       expect((await ask(authorization)).status).toBe(200)
       const metrics = await gateway.call('/metrics')
       expect(metrics.text).toMatch(
-        /wattle_revocation_refusals_total\{[^}]*verdict="unknown"[^}]*\} [1-9]/,
+        /wattle_revocation_checks_failed_total\{[^}]*verdict="unknown"[^}]*\} [1-9]/,
       )
       expect(metrics.text).toMatch(/wattle_revocations_synchronized\{[^}]*\} 1/)
     } finally {

@@ -55,6 +55,7 @@ create table revocations (
   check ((id like 'usr\_%') = (issued_before is not null))
 );
 create index revocations_live on revocations (expires_at);
+create index revocations_by_id on revocations (id);
 
 -- The security log. It is only added to; rows go with their account or after a year.
 create table security_events (

@@ -81,6 +81,15 @@ export const sessionRoutes = {
     auth: 'user',
     replies: { 204: nothing },
   }),
+  getCurrentSession: defineRoute({
+    name: 'getCurrentSession',
+    method: 'GET',
+    path: '/me/session',
+    summary: 'The session that asks; 401 once it has ended, by the database and no cache',
+    auth: 'user',
+    deadlineMs: 2_000,
+    replies: { 200: OwnSession },
+  }),
   listSessions: defineRoute({
     name: 'listSessions',
     method: 'GET',

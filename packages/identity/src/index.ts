@@ -48,6 +48,7 @@ export {
   type RevocationPublisher,
   type StoredRevocation,
 } from './revocation/publisher.ts'
+export { recentMap, type RecentMap } from './recent-map.ts'
 export { requireValid } from './revocation/require-valid.ts'
 export { type Revocation, type TokenIdentity } from './revocation/revocation.ts'
 export {

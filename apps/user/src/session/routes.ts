@@ -10,7 +10,14 @@ import type { IdentityMetrics } from './metrics.ts'
 import type { Origin } from './origin.ts'
 import { refreshSession, refusalOf } from './refresh.ts'
 import type { SessionRules } from './rules.ts'
-import { isLive, liveSessions, renameSession, toSession, type SessionRow } from './store.ts'
+import {
+  currentSession,
+  isLive,
+  liveSessions,
+  renameSession,
+  toSession,
+  type SessionRow,
+} from './store.ts'
 import { tokensOf } from './tokens.ts'
 
 export type SessionDeps = {
@@ -77,6 +84,15 @@ export function addSessionRoutes(app: FastifyInstance, deps: SessionDeps): void 
     await end({ ids, userId: user.userId }, 'logout', request, user.userId)
     reply.code(204)
     return null
+  })
+
+  addRoute(app, sessionRoutes.getCurrentSession, async ({ user, request }) => {
+    const { kysely } = database.within(request.deadline.signal)
+    const row = await currentSession(kysely, { ...user, sessionId: sessionOf(user) })
+    if (row === undefined || !isLive(row, now())) {
+      throw new AppError('UNAUTHENTICATED', 'This session has ended; log in again.')
+    }
+    return own(row, row.id)
   })
 
   addRoute(app, sessionRoutes.listSessions, async ({ user, request }) => {

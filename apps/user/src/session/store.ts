@@ -79,6 +79,29 @@ export async function lockSession(trx: Kysely<DB>, id: string): Promise<SessionR
   return row && toRow(row)
 }
 
+/** The session of an access token, unless the account is disabled or that very token was revoked. */
+export async function currentSession(
+  kysely: Kysely<DB>,
+  token: { userId: string; sessionId: string; tokenId?: string },
+): Promise<SessionRow | undefined> {
+  const row = await selectSessions(kysely)
+    .innerJoin('users', 'users.id', 'sessions.user_id')
+    .where('sessions.id', '=', token.sessionId)
+    .where('sessions.user_id', '=', token.userId)
+    .where('users.status', '=', 'active')
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('revocations')
+            .select('id')
+            .where('id', '=', token.tokenId ?? ''),
+        ),
+      ),
+    )
+    .executeTakeFirst()
+  return row && toRow(row)
+}
+
 /** A person's sessions that can still be used, oldest first. */
 export async function liveSessions(
   kysely: Kysely<DB>,

@@ -1,18 +1,12 @@
 import { AppError } from '@wattle/contracts'
 import { refused } from '../claims.ts'
-import type { RevocationView } from './view.ts'
-import type { TokenIdentity } from './revocation.ts'
+import type { Verdict } from './view.ts'
 
 /**
  * Throws UNAUTHENTICATED for a token that was revoked, and where that is not known, UNAVAILABLE if the route fails
  * closed. What is known to be revoked is refused either way.
  */
-export function requireValid(
-  view: Pick<RevocationView, 'check'>,
-  token: TokenIdentity,
-  whenUnknown: 'closed' | 'open' = 'open',
-): void {
-  const verdict = view.check(token)
+export function requireValid(verdict: Verdict, whenUnknown: 'closed' | 'open' = 'open'): void {
   if (verdict === 'valid') return
   if (verdict === 'revoked') throw refused('revoked', 'This session has ended; log in again.')
   if (whenUnknown === 'open') return

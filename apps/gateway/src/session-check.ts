@@ -1,0 +1,56 @@
+import { AppError, sessionRoutes } from '@wattle/contracts'
+import { recentMap, type AccessPrincipal, type Verdict } from '@wattle/identity'
+import { createClient, type CallContext } from '@wattle/service'
+
+export type SessionCheck = {
+  /** What the user service says of the session of this token; `unknown` when it cannot say in time. */
+  check(principal: AccessPrincipal, context: CallContext): Promise<Verdict>
+  close(): Promise<void>
+}
+
+/**
+ * Asks the user service, which has the database, while the view of revocations cannot tell. An answer is kept for
+ * `keptMs` per token, many who ask for one token share a call, and no more than `maxConcurrent` are under way: an outage
+ * of Redis must not become one of the user service. Past that bound, and past `timeoutMs`, it is not known.
+ */
+export function sessionCheck(options: {
+  readonly url: string
+  /** The internal token of this person for the user service. */
+  readonly tokenFor: (principal: AccessPrincipal) => string
+  readonly keptMs?: number
+  readonly timeoutMs?: number
+  readonly maxConcurrent?: number
+  readonly now?: () => number
+}): SessionCheck {
+  const { url, tokenFor, keptMs = 2_000, timeoutMs = 800, maxConcurrent = 32 } = options
+  const { now = Date.now } = options
+  const { getCurrentSession } = sessionRoutes
+  const user = createClient({ getCurrentSession }, { baseUrl: url, service: 'user', maxConcurrent })
+  const answers = recentMap<{ readonly atMs: number; readonly verdict: Promise<Verdict> }>(10_000)
+  // After one that failed, who comes within a second does not wait for another.
+  let silentUntilMs = -Infinity
+
+  async function ask(principal: AccessPrincipal, context: CallContext): Promise<Verdict> {
+    try {
+      await user.getCurrentSession({}, { context, token: tokenFor(principal), timeoutMs })
+      return 'valid'
+    } catch (error) {
+      const isAnswer = error instanceof AppError && error.code === 'UNAUTHENTICATED'
+      if (isAnswer) return 'revoked'
+      silentUntilMs = now() + 1_000
+      return 'unknown'
+    }
+  }
+
+  return {
+    check(principal, context) {
+      const known = answers.get(principal.tokenId)
+      if (known !== undefined && now() - known.atMs < keptMs) return known.verdict
+      if (now() < silentUntilMs) return Promise.resolve('unknown')
+      const verdict = ask(principal, context)
+      answers.set(principal.tokenId, { atMs: now(), verdict })
+      return verdict
+    },
+    close: () => user.close(),
+  }
+}
