@@ -3,6 +3,7 @@ import {
   accessTokens,
   internalTokens,
   publishJwks,
+  type KeyRing,
   type KeySource,
   type RevocationView,
   type SigningKeys,
@@ -29,7 +30,7 @@ export type GatewayDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry'> & 
   /** Where mails of this machine are shown, in development and test only. */
   readonly inboxUrl?: string
   /** The keys that sign internal tokens. */
-  readonly signingKeys: SigningKeys
+  readonly signingKeys: SigningKeys | KeyRing
   readonly corsOrigins?: readonly string[]
   readonly now?: () => number
 }
@@ -87,7 +88,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     await exposeRoutes(app, name, routes, upstream)
     app.addHook('onClose', upstream.close)
   }
-  publishJwks(app, tokens.jwks)
+  publishJwks(app, () => tokens.jwks)
   if (inboxUrl !== undefined) addInboxPage(app, inboxUrl)
   await addDocsPage(app)
   return app

@@ -2,9 +2,9 @@ import {
   jwksPath,
   liveRevocations,
   polledChannel,
-  readSigningKeys,
   remoteKeys,
   revocations,
+  watchedKeys,
 } from '@wattle/identity'
 import { connectRedis, keySpace } from '@wattle/redis'
 import { createLogger, createRegistry, runService } from '@wattle/service'
@@ -37,6 +37,13 @@ await runService({
     })
     onClose('revocations', () => view.close())
 
+    const signingKeys = watchedKeys({
+      pem: config.WATTLE_INTERNAL_SIGNING_KEY,
+      file: process.env['WATTLE_INTERNAL_SIGNING_KEY_FILE'],
+      log,
+    })
+    onClose('signing keys', () => signingKeys.close())
+
     return buildGateway({
       config,
       log,
@@ -45,7 +52,7 @@ await runService({
       revocations: view,
       state,
       inboxUrl: `${userUrl}/inbox`,
-      signingKeys: readSigningKeys(config.WATTLE_INTERNAL_SIGNING_KEY),
+      signingKeys,
       corsOrigins: config.WATTLE_CORS_ORIGINS,
       services: [
         { name: 'user', url: config.WATTLE_USER_URL, routes: exposedServices.user },

@@ -2,9 +2,11 @@ import type { Cache } from '@wattle/cache'
 import type { Database } from '@wattle/database'
 import {
   accessTokens,
+  currentKeys,
   keysFor,
   publishJwks,
   refreshTokens,
+  type KeyRing,
   type RevocationPublisher,
   type SigningKeys,
 } from '@wattle/identity'
@@ -41,7 +43,7 @@ export type UserDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry' | 'aut
   readonly cache: Cache
   readonly passwords: Passwords
   /** The keys that sign access tokens. */
-  readonly signingKeys: SigningKeys
+  readonly signingKeys: SigningKeys | KeyRing
   /** What refresh and device tokens are derived from; the first makes new ones, all are known. */
   readonly secrets: readonly [Buffer, ...Buffer[]]
   readonly publisher: Pick<RevocationPublisher, 'flush'>
@@ -123,7 +125,7 @@ export async function buildUser(deps: UserDeps): Promise<FastifyInstance> {
   addOperatorRoutes(app, shared)
   addProfileRoutes(app, { database, cache })
   addPreferencesRoutes(app, { database, cache })
-  publishJwks(app, signingKeys.jwks)
+  publishJwks(app, () => currentKeys(signingKeys).jwks)
   if (deps.inbox !== undefined) addInboxPage(app, deps.inbox)
   return app
 }

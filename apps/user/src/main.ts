@@ -6,9 +6,9 @@ import {
   liveSet,
   polledChannel,
   readSecrets,
-  readSigningKeys,
   remoteKeys,
   revocationPublisher,
+  watchedKeys,
 } from '@wattle/identity'
 import { connectRedis, keySpace } from '@wattle/redis'
 import { createLogger, createRegistry, runService } from '@wattle/service'
@@ -73,7 +73,12 @@ await runService({
       internalTokenVerifier({ keys: internalKeys, service: name }),
     )
 
-    const signingKeys = readSigningKeys(config.WATTLE_ACCESS_SIGNING_KEY)
+    const signingKeys = watchedKeys({
+      pem: config.WATTLE_ACCESS_SIGNING_KEY,
+      file: process.env['WATTLE_ACCESS_SIGNING_KEY_FILE'],
+      log,
+    })
+    onClose('signing keys', () => signingKeys.close())
     const { WATTLE_MAIL_URL: mailUrl, WATTLE_MAIL_TOKEN: token, WATTLE_GEOIP: table } = config
     const inbox = mailUrl === undefined ? localInbox() : undefined
     const mailer =

@@ -124,6 +124,62 @@ describe('T4 the sessions of a person', () => {
   })
 })
 
+describe('T3 a race of ending and going on', () => {
+  test('leaves no token that is good: whatever a refresh gave out ends with its session', async () => {
+    for (let round = 0; round < 15; round++) {
+      const person = await world.loggedIn()
+      const victim = (await world.login(person.email, person.password)).json<Tokens>()
+      const [refreshed, ended] = await Promise.all([
+        world.refresh(victim.refreshToken),
+        person.with('DELETE', `/me/sessions/${victim.sessionId}`),
+      ])
+      expect(ended.statusCode).toBe(204)
+      expect([200, 401]).toContain(refreshed.statusCode)
+      if (refreshed.statusCode === 200) {
+        const next = refreshed.json<Tokens>()
+        await eventually(async () => expect(await world.verdict(next.accessToken)).toBe('revoked'))
+        expect((await world.refresh(next.refreshToken)).statusCode).toBe(401)
+      }
+      await eventually(async () => expect(await world.verdict(victim.accessToken)).toBe('revoked'))
+    }
+  })
+
+  test('of disabling an account and logging in leaves no session', async () => {
+    const operator = await world.operator()
+    for (let round = 0; round < 10; round++) {
+      const person = await world.register()
+      const [login] = await Promise.all([
+        world.login(person.email, person.password),
+        operator.with('PUT', `/operator/users/${person.profile.id}/status`, { status: 'disabled' }),
+      ])
+      const sql = 'select id from sessions where user_id = $1 and ended_at is null'
+      expect(await world.postgres.query(sql, [person.profile.id])).toEqual([])
+      if (login.statusCode === 200) {
+        const { accessToken } = login.json<Tokens>()
+        await eventually(async () => expect(await world.verdict(accessToken)).toBe('revoked'))
+      }
+    }
+  })
+
+  test('the session that asks is told what the database says of it, and no cache', async () => {
+    const person = await world.loggedIn()
+    const current = await person.with('GET', '/me/session')
+    expect(current.json()).toMatchObject({ id: person.tokens.sessionId, current: true })
+    const { tokenId } = await world.people.verify(person.tokens.accessToken)
+    await world.postgres.query(
+      `insert into revocations (id, reason, created_at, expires_at) values ($1, 'test', now(), now())`,
+      [tokenId],
+    )
+    expect((await person.with('GET', '/me/session')).statusCode).toBe(401)
+    const other = await world.loggedIn()
+    await world.postgres.query(
+      `update sessions set ended_at = now(), end_reason = 'logout' where id = $1`,
+      [other.tokens.sessionId],
+    )
+    expect((await other.with('GET', '/me/session')).statusCode).toBe(401)
+  })
+})
+
 describe('T4 the use of a session', () => {
   const seen = async (sessionId: string) => {
     const sql =

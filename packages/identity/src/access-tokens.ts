@@ -3,6 +3,7 @@ import type { Id } from '@wattle/contracts'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { holderOf, type AccessPrincipal } from './claims.ts'
+import { currentKeys, type KeyRing } from './key-ring.ts'
 import { localKeys, type KeySource } from './key-source.ts'
 import type { SigningKeys } from './keys.ts'
 import { keyFetcher, pinnedSign, pinnedVerify } from './pinned.ts'
@@ -25,7 +26,7 @@ export type AccessSubject = PersonSubject & {
 export type AccessTokensOptions = {
   readonly now?: () => number
 } & (
-  | { /** For the user service, which issues them. */ readonly signingKeys: SigningKeys }
+  | { /** For the user service, which issues them. */ readonly signingKeys: SigningKeys | KeyRing }
   | { /** For the gateway, which verifies them. */ readonly keys: KeySource }
 )
 
@@ -44,8 +45,10 @@ export const accessTokens = fp(register, { name: '@wattle/access-tokens', fastif
 
 async function register(app: FastifyInstance, options: AccessTokensOptions): Promise<void> {
   const { now = Date.now } = options
-  const signingKeys = 'signingKeys' in options ? options.signingKeys : undefined
-  const keys = 'keys' in options ? options.keys : localKeys(options.signingKeys.jwks)
+  const ring = 'signingKeys' in options ? options.signingKeys : undefined
+  const signingKeys = ring && currentKeys(ring)
+  const keys =
+    'keys' in options ? options.keys : localKeys(() => currentKeys(options.signingKeys).jwks)
   const { audience } = kind
 
   await app.register(jwt, {
@@ -57,7 +60,15 @@ async function register(app: FastifyInstance, options: AccessTokensOptions): Pro
     verify: pinnedVerify(kind, audience),
   })
 
-  const sign = signingKeys && createSigner({ keys: signingKeys, kind, now, sign: app.jwt.sign })
+  const sign =
+    ring === undefined || signingKeys === undefined
+      ? undefined
+      : createSigner({
+          keys: ring,
+          kind,
+          now,
+          signBy: { keyId: signingKeys.keyId, sign: app.jwt.sign },
+        })
   const { verify } = createVerifier({
     accepts: [
       {

@@ -5,6 +5,7 @@ export {
   type PublicJwk,
   type SigningKeys,
 } from './keys.ts'
+export { currentKeys, watchedKeys, type KeyRing, type WatchedKeysOptions } from './key-ring.ts'
 export { localKeys, remoteKeys, type KeySource, type RemoteKeysOptions } from './key-source.ts'
 export {
   accessTokenKind,

@@ -1,4 +1,5 @@
 import { personOf, serviceOf, type Principal, type ServicePrincipal } from './claims.ts'
+import { currentKeys, type KeyRing } from './key-ring.ts'
 import type { KeySource } from './key-source.ts'
 import type { SigningKeys } from './keys.ts'
 import { recentMap } from './recent-map.ts'
@@ -7,7 +8,7 @@ import { internalTokenKind, serviceTokenKind } from './token-kind.ts'
 import { createVerifier, type Accepted, type Verifier } from './verifier.ts'
 
 export type InternalTokensOptions = {
-  readonly keys: SigningKeys
+  readonly keys: SigningKeys | KeyRing
   /** How long one signed token is handed out again; well under its 5 seconds of life. */
   readonly reuseMs?: number
   readonly maxEntries?: number
@@ -37,7 +38,13 @@ export function internalTokens(options: InternalTokensOptions) {
     return token
   }
 
-  return { tokenFor, jwks: keys.jwks }
+  return {
+    tokenFor,
+    /** The public keys of this moment. */
+    get jwks() {
+      return currentKeys(keys).jwks
+    },
+  }
 }
 
 function speaksFor(held: { principal: Principal }, principal: Principal): boolean {
