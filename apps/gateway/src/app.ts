@@ -46,6 +46,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     upstream: createUpstream({
       service: name,
       url,
+      now,
       tokenFor: ({ principal }: FastifyRequest) =>
         principal?.userId === undefined || principal.tokenId === undefined
           ? undefined

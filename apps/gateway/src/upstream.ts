@@ -15,6 +15,7 @@ export type UpstreamOptions = {
   readonly maxConnections?: number
   /** Requests under way or waiting for a connection at most; more are refused at once. */
   readonly maxConcurrent?: number
+  readonly now?: () => number
 }
 
 export type Upstream = {
@@ -47,7 +48,7 @@ const keepAliveTimeoutMs = 4_000
  * replies are streamed.
  */
 export function createUpstream(options: UpstreamOptions): Upstream {
-  const { service, tokenFor, maxConnections = 64, maxConcurrent = 512 } = options
+  const { service, tokenFor, maxConnections = 64, maxConcurrent = 512, now = Date.now } = options
   const base = new URL(options.url)
   const basePath = base.pathname.replace(/\/$/, '')
   const agent = new Agent({
@@ -92,7 +93,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (underWay >= maxConcurrent) throw unavailable(service, new Error(`${underWay} under way`))
     // Whoever has gone closes no connection any more.
     request.deadline.signal.throwIfAborted()
-    const sentAtMs = performance.now()
+    const sentAtMs = now()
     underWay++
     reply.raw.once('close', () => underWay--)
     let received: Reply
@@ -103,7 +104,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       throw failure(service, error)
     }
     const { statusCode, headers, body } = received
-    if (statusCode === 401 && contract.auth !== 'public' && isStale(performance.now() - sentAtMs)) {
+    if (statusCode === 401 && contract.auth !== 'public' && isStale(now() - sentAtMs)) {
       body.on('error', () => undefined).destroy()
       throw unavailable(service, new Error('the internal token ended before the service read it'))
     }

@@ -7,7 +7,7 @@ import {
   remoteKeys,
 } from '@wattle/identity'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { holder, startFixture, thingId, userId, type Fixture } from './fixture.ts'
+import { holder, json, startFixture, thingId, userId, type Fixture } from './fixture.ts'
 
 let gateway: Fixture
 const clock = { nowMs: Date.now() }
@@ -171,6 +171,33 @@ describe('T3 a revoked token', () => {
       sessionId,
       familyId,
     })
+  })
+})
+
+describe('T1 a service that refuses the internal token', () => {
+  const refusal = { code: 'UNAUTHENTICATED' }
+  const refuse = json(refusal, { 'content-type': 'application/problem+json' }, 401)
+
+  test('because it read it too late is busy: 503 with Retry-After, and nobody is logged out for it', async () => {
+    gateway.answer = (request, response) => {
+      clock.nowMs += 3_000
+      refuse(request, response)
+    }
+    try {
+      const reply = await ask(gateway.authorization())
+      expect([reply.status, reply.headers['retry-after']]).toEqual([503, '1'])
+    } finally {
+      gateway.answer = json({ ok: true })
+    }
+  })
+
+  test('in time has a reason, such as an account that is no more: 401', async () => {
+    gateway.answer = refuse
+    try {
+      expect((await ask(gateway.authorization())).status).toBe(401)
+    } finally {
+      gateway.answer = json({ ok: true })
+    }
   })
 })
 

@@ -81,6 +81,23 @@ describe('the route tables', () => {
   })
 })
 
+describe('T3 while nobody can tell whether a token was revoked', () => {
+  test('what moves money, changes credentials or acts on others is closed, and nothing else', () => {
+    const closed = all.filter(({ route }) => route.whenUnknown === 'closed')
+    expect(closed.map(({ key }) => key).toSorted()).toEqual([
+      'cancelPayment',
+      'changePassword',
+      'confirmPayment',
+      'createPayment',
+      'endUserSessions',
+      'refundPayment',
+      'revoke',
+      'setUserStatus',
+    ])
+    for (const { route } of closed) expect(['user', 'operator']).toContain(route.auth)
+  })
+})
+
 describe.each(cases)('%s', (_name, { key, route }) => {
   test('goes by the name of its key', () => {
     expect(route.name).toBe(key)
