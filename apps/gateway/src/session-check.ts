@@ -8,6 +8,8 @@ export type SessionCheck = {
   close(): Promise<void>
 }
 
+const probeEveryMs = 1_000
+
 /**
  * Asks the user service, which has the database, while the view of revocations cannot tell. An answer is kept for
  * `keptMs` per token, many who ask for one token share a call, and no more than `maxConcurrent` are under way: an outage
@@ -27,18 +29,18 @@ export function sessionCheck(options: {
   const { getCurrentSession } = sessionRoutes
   const user = createClient({ getCurrentSession }, { baseUrl: url, service: 'user', maxConcurrent })
   const answers = recentMap<{ readonly atMs: number; readonly verdict: Promise<Verdict> }>(10_000)
-  // After one that failed, who comes within a second does not wait for another.
-  let silentUntilMs = -Infinity
+  // After a call that failed nobody waits: one probe a second finds out when it answers again.
+  let probeAtMs: number | undefined
 
   async function ask(principal: AccessPrincipal, context: CallContext): Promise<Verdict> {
     try {
       await user.getCurrentSession({}, { context, token: tokenFor(principal), timeoutMs })
+      probeAtMs = undefined
       return 'valid'
     } catch (error) {
       const isAnswer = error instanceof AppError && error.code === 'UNAUTHENTICATED'
-      if (isAnswer) return 'revoked'
-      silentUntilMs = now() + 1_000
-      return 'unknown'
+      probeAtMs = isAnswer ? undefined : now() + probeEveryMs
+      return isAnswer ? 'revoked' : 'unknown'
     }
   }
 
@@ -46,7 +48,10 @@ export function sessionCheck(options: {
     check(principal, context) {
       const known = answers.get(principal.tokenId)
       if (known !== undefined && now() - known.atMs < keptMs) return known.verdict
-      if (now() < silentUntilMs) return Promise.resolve('unknown')
+      if (probeAtMs !== undefined) {
+        if (now() < probeAtMs) return Promise.resolve('unknown')
+        probeAtMs = now() + probeEveryMs
+      }
       const verdict = ask(principal, context)
       answers.set(principal.tokenId, { atMs: now(), verdict })
       return verdict

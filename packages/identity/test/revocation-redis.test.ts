@@ -17,6 +17,8 @@ const keys = keySpace({ environment: 'test', service: 'user' })
 const token = { tokenId: 'tok_1', sessionId, familyId, userId, issuedAtMs: Date.now() }
 const inAMinute = () => Date.now() + 60_000
 
+const nobody = { message: () => undefined, lost: () => undefined }
+
 /** The table of revocations, in memory: which rows there are, and which epoch has them. */
 function tableOf() {
   const rows: (StoredRevocation & { epoch?: string })[] = []
@@ -43,7 +45,7 @@ function issuer(url: string, log: RevocationLog) {
     redis,
     keys,
     name: 'revocation',
-    listener: { message: () => undefined, lost: () => undefined },
+    listener: nobody,
   })
   const publisher = revocationPublisher({
     log,
@@ -157,6 +159,51 @@ describe('T3 revocations over one Redis', () => {
     publisher.start()
     await eventually(() => expect(view.size).toBe(2_345))
     expect(await server.client().zcard(keys.key('revocation-live'))).toBe(2_346)
+  })
+
+  test('are read whole in pages, also where many end at the same moment', async () => {
+    const redis = connectRedis({ url: as('user'), name: 'user' })
+    onTestFinished(() => redis.close())
+    await redis.whenReady(5_000)
+    const live = liveSet({ redis, keys })
+    const untilMs = inAMinute()
+    const all = Array.from({ length: 537 }, (_, n) => ({
+      id: `ses_${n}`,
+      untilMs: untilMs + (n >> 6),
+    }))
+    const epoch = await live.add(all, Date.now())
+    const source = liveRevocations({ redis, keys, pageSize: 10 })
+    expect(await source.load()).toBeUndefined()
+    expect(await live.complete(epoch)).toBe(true)
+    expect((await source.load())?.toSorted((a, b) => a.id.localeCompare(b.id))).toEqual(
+      all.toSorted((a, b) => a.id.localeCompare(b.id)),
+    )
+  })
+
+  test('that a process slept through come in portions, and it is sure only after the last', async () => {
+    const redis = connectRedis({ url: as('user'), name: 'user' })
+    const sleeper = connectRedis({ url: as('gateway'), name: 'gateway' })
+    onTestFinished(() => Promise.all([redis.close(), sleeper.close()]).then(() => undefined))
+    await Promise.all([redis.whenReady(5_000), sleeper.whenReady(5_000)])
+    const issuing = polledChannel({ redis, keys, name: 'revocation', listener: nobody })
+    const heard: string[] = []
+    const listening = polledChannel({
+      redis: sleeper,
+      keys,
+      name: 'revocation',
+      // It learns by its heartbeat alone.
+      heartbeatMs: 200,
+      listener: { message: (_shard, payload) => void heard.push(payload), lost: () => undefined },
+    })
+    onTestFinished(async () => {
+      await issuing.close()
+      await listening.close()
+    })
+    await eventually(() => expect(listening.trustedUntilMs(0)).toBeGreaterThan(performance.now()))
+    const sent = Array.from({ length: 950 }, (_, n) => `message ${n}`)
+    await Promise.all(sent.map((payload) => issuing.issue({ payload })))
+    await eventually(() => expect(heard).toHaveLength(950))
+    expect(new Set(heard)).toEqual(new Set(sent))
   })
 
   test('the set in Redis forgets what has ended', async () => {

@@ -22,19 +22,39 @@ const keyOf = (keys: KeySpace) => {
   return keys.key('revocation-live')
 }
 
-/** The live revocations in the `state` group, to read. They are complete once the publisher has said so. */
+/**
+ * The live revocations in the `state` group, to read: all of them, if the publisher has said in the present epoch that
+ * they are complete. Read in pages, so that however many there are no call is long; what is added meanwhile comes by the
+ * channel, and what is removed has ended.
+ */
 export function liveRevocations({
   redis,
   keys,
   now = Date.now,
-}: LiveSetDeps & { now?: () => number }): RevocationSource {
+  pageSize = 5_000,
+}: LiveSetDeps & { now?: () => number; pageSize?: number }): RevocationSource {
   const key = keyOf(keys)
   return {
     async load() {
-      const reply = await redis.run(readScript, { keys: [key], args: [now()] })
-      const [isComplete, ...texts] = reply as [number, ...string[]]
-      if (isComplete !== 1) return undefined
-      return texts.flatMap((text) => readRevocation(text) ?? [])
+      const all: Revocation[] = []
+      let from = String(now())
+      let known = 0
+      let firstEpoch: string | undefined
+      for (;;) {
+        const args = [from, known, pageSize]
+        const reply = await redis.run(readScript, { keys: [key], args })
+        const [epoch, isComplete, ...found] = reply as [string, number, ...string[]]
+        firstEpoch ??= epoch
+        if (isComplete !== 1 || epoch !== firstEpoch) return undefined
+        for (let at = 0; at < found.length; at += 2) {
+          const [text = '', endsAt = ''] = found.slice(at, at + 2)
+          const revocation = readRevocation(text)
+          if (revocation !== undefined) all.push(revocation)
+          known = endsAt === from ? known + 1 : 1
+          from = endsAt
+        }
+        if (found.length < 2 * pageSize) return all
+      }
     },
   }
 }

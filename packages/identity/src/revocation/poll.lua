@@ -2,7 +2,9 @@
 -- refused by a master that has lost its replicas, and such a master must not pass for the present one.
 -- KEYS[1] log, a stream whose ids are the sequence
 -- ARGV[1] epoch that the caller knows   ARGV[2] last id that it has   ARGV[3] most messages kept
--- Returns {epoch, last id, 1 when nothing is missing from what follows, else 0, the payload of each message after ARGV[2]…}
+-- ARGV[4] most messages in one reply
+-- Returns {epoch, last id, -1} when messages may be missing, else
+--         {epoch, id of the last message here, 1 when more follow or 0, the payload of each message after ARGV[2]…}
 redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[3])
 local epoch = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 
@@ -25,12 +27,16 @@ local function is_before(a, b)
 end
 
 if epoch ~= ARGV[1] or is_before(last, ARGV[2]) or is_before(ARGV[2], deleted) then
-  return {epoch, last, 0}
+  return {epoch, last, -1}
 end
-local reply = {epoch, last, 1}
+local reply = {epoch, ARGV[2], 0}
 if last ~= ARGV[2] then
-  for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[2], '+')) do
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[2], '+', 'COUNT', ARGV[4])) do
+    reply[2] = entry[1]
     reply[#reply + 1] = entry[2][2]
   end
+  -- What was deleted behind the last entry leaves nothing to read: then there is no more either.
+  if #reply - 3 < tonumber(ARGV[4]) then reply[2] = last end
+  if reply[2] ~= last then reply[3] = 1 end
 end
 return reply

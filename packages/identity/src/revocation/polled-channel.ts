@@ -5,6 +5,9 @@ import type { Channel, ChannelListener } from './channel.ts'
 const issueScript = defineScript(new URL('./issue.lua', import.meta.url))
 const pollScript = defineScript(new URL('./poll.lua', import.meta.url))
 
+/** So that a reply stays small, also to who was away while thousands came. */
+const messagesAtOnce = 100
+
 export type PolledChannelOptions = {
   readonly redis: Pick<RedisConnection, 'run' | 'subscriber' | 'onState'>
   /** Of the service that issues, also where others listen. */
@@ -29,7 +32,7 @@ export type PolledChannelOptions = {
  */
 export function polledChannel(options: PolledChannelOptions): Channel {
   const { redis, keys, name, listener, log } = options
-  const { trustWindowMs = 1_000, heartbeatMs = 300, keptMessages = 10_000 } = options
+  const { trustWindowMs = 1_000, heartbeatMs = 300, keptMessages = 2_000 } = options
   const { now = () => performance.now() } = options
   const key = keys.key(`${name}-log`)
   const wakeChannel = keys.channel(name)
@@ -42,15 +45,16 @@ export function polledChannel(options: PolledChannelOptions): Channel {
 
   async function ask(): Promise<void> {
     const sentAtMs = now()
-    const args = [known.epoch, known.id, keptMessages]
+    const args = [known.epoch, known.id, keptMessages, messagesAtOnce]
     const reply = await redis.run(pollScript, { keys: [key], args })
-    const [epoch, id, isWhole, ...payloads] = reply as [string, string, number, ...string[]]
+    const [epoch, id, more, ...payloads] = reply as [string, string, number, ...string[]]
     if (isClosed) return
     known = { epoch, id }
-    if (isWhole === 1) for (const payload of payloads) listener.message(0, payload)
-    else listener.lost(0)
-    provedAtMs = sentAtMs
     isQuiet = false
+    if (more === -1) listener.lost(0)
+    else for (const payload of payloads) listener.message(0, payload)
+    if (more === 1) again = true
+    else provedAtMs = sentAtMs
   }
 
   function poll(): void {
