@@ -1,4 +1,5 @@
 import type { Tokens } from '@wattle/contracts'
+import { hashOpaqueToken, keysFor, refreshTokens } from '@wattle/identity'
 import { eventually, randomFrom } from '@wattle/testkit'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startUser, type UserWorld } from './world.ts'
@@ -48,8 +49,7 @@ describe('T2 a refresh token', () => {
     const next = await refreshed(tokens.refreshToken)
     for (const token of [tokens.refreshToken, next.refreshToken]) {
       expect(Buffer.from(token, 'base64url')).toHaveLength(32)
-      const { rows } = { rows: await world.postgres.query(`select * from refresh_tokens`) }
-      const text = JSON.stringify(rows)
+      const text = JSON.stringify(await world.postgres.query('select * from refresh_tokens'))
       expect(text).not.toContain(token)
       expect(text).not.toContain(Buffer.from(token, 'base64url').toString('hex'))
       expect(world.logLines.join('')).not.toContain(token)
@@ -177,13 +177,10 @@ describe('T2 a refresh token', () => {
 
   test('cannot be derived from what is in the database without the key', async () => {
     const { tokens } = await world.loggedIn()
-    const { secrets: _, ...rest } = world.deps
-    const { refreshTokens, keysFor, hashOpaqueToken } = await import('@wattle/identity')
     const thief = refreshTokens({ keys: keysFor('refresh token', [Buffer.alloc(32)]) })
     const hash = hashOpaqueToken(tokens.refreshToken)
     const principal = await world.people.verify(tokens.accessToken)
     const next = await refreshed(tokens.refreshToken)
-    expect(rest.database).toBeDefined()
     expect(thief.successor(hash ?? Buffer.alloc(32), principal.familyId)).not.toBe(
       next.refreshToken,
     )
@@ -233,7 +230,8 @@ describe('T4 the status of the account', () => {
 
 describe('T2 whatever is sent in whatever order', () => {
   test('there is at most one good token, and a family that was ended stays so', async () => {
-    const seed = Number(process.env['WATTLE_SEED'] ?? Date.now() % 1_000_000)
+    const seed = Number(process.env['WATTLE_TEST_SEED'] ?? Date.now())
+    console.log(`seed ${seed}; again with WATTLE_TEST_SEED=${seed}`)
     const random = randomFrom(seed)
     for (let run = 0; run < 6; run++) {
       const { tokens } = await world.loggedIn()

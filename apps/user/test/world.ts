@@ -132,10 +132,16 @@ export async function startUser(
 
   /** Calls as this person, with the token that the gateway would send. */
   function callAs(userId: Id<'usr'>) {
-    const token = gateway.tokenFor({ userId, roles: [], tokenId: `tok_${userId}` }, 'user')
-    const authorization = `Bearer ${token}`
-    return (method: 'GET' | 'PATCH', url: string, payload?: InjectOptions['payload']) =>
-      app.inject({ method, url, headers: { authorization }, ...(payload ? { payload } : {}) })
+    const principal = { userId, roles: [], tokenId: `tok_${userId}` } as const
+    return (method: 'GET' | 'PATCH', url: string, payload?: InjectOptions['payload']) => {
+      const authorization = `Bearer ${gateway.tokenFor(principal, 'user')}`
+      return app.inject({
+        method,
+        url,
+        headers: { authorization },
+        ...(payload ? { payload } : {}),
+      })
+    }
   }
 
   let people = 0
