@@ -24,14 +24,19 @@ async function startPlatform() {
   }).listen(0, '127.0.0.1')
   await once(publisher, 'listening')
   const { port } = publisher.address() as AddressInfo
-  const user = await startProcess('user', {
-    DATABASE_URL_USER: database.url,
-    WATTLE_REDIS_CACHE_URL: cache.urlFor('user'),
-    WATTLE_REDIS_STATE_URL: state.urlFor('user'),
-    WATTLE_SESSION_SECRET: Buffer.alloc(32, 'session').toString('base64'),
-    WATTLE_INTERNAL_JWKS_URL: `http://127.0.0.1:${port}/.well-known/jwks.json`,
-    WATTLE_ACCESS_SIGNING_KEY: generateSigningKey(),
-  })
+  const accessKey = generateSigningKey()
+  const startUser = () =>
+    startProcess('user', {
+      DATABASE_URL_USER: database.url,
+      WATTLE_REDIS_CACHE_URL: cache.urlFor('user'),
+      WATTLE_REDIS_STATE_URL: state.urlFor('user'),
+      WATTLE_SESSION_SECRET: Buffer.alloc(32, 'session').toString('base64'),
+      WATTLE_INTERNAL_JWKS_URL: `http://127.0.0.1:${port}/.well-known/jwks.json`,
+      WATTLE_ACCESS_SIGNING_KEY: accessKey,
+    })
+  const users = [await startUser()]
+  const [user] = users
+  if (user === undefined) throw new Error('there is no user service')
   const userUrl = await user.url()
   const startGateway = () =>
     startProcess('gateway', {
@@ -49,8 +54,14 @@ async function startPlatform() {
     state,
     urls,
     user,
+    /** Another copy of the user service. */
+    async anotherUser() {
+      const another = await startUser()
+      users.push(another)
+      await another.url()
+    },
     async stop() {
-      await Promise.all([user, ...gateways].map((one) => one.stop('SIGKILL')))
+      await Promise.all([...users, ...gateways].map((one) => one.stop('SIGKILL')))
       publisher.close()
       await Promise.all([database.drop(), cache.stop(), state.stop()])
     },
@@ -242,4 +253,26 @@ describe('the inbox of this machine', () => {
       expect(await reply.text()).toContain(email)
     })
   })
+})
+
+describe('T3 a user service that is killed', () => {
+  test('after it committed and before it published leaves nothing behind: another copy publishes it', async () => {
+    const { tokens } = await signUp()
+    const token = tokens.accessToken
+    await eventually(async () => expect(await statusOf(two(), token)).toBe(200))
+    platform.state.freeze()
+    try {
+      expect((await send(one(), 'POST', '/api/auth/logout', { token })).status).toBe(204)
+      await platform.user.stop('SIGKILL')
+    } finally {
+      platform.state.thaw()
+    }
+    await platform.anotherUser()
+    await eventually(
+      async () => {
+        for (const url of platform.urls) expect(await statusOf(url, token)).toBe(401)
+      },
+      { withinMs: 10_000 },
+    )
+  }, 30_000)
 })
