@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { connectRedis, keySpace } from '@wattle/redis'
-import { eventually, randomFrom, startRedis } from '@wattle/testkit'
+import { eventually, randomFrom, startProxy, startRedis } from '@wattle/testkit'
 import { describe, expect, test } from 'vitest'
 import {
   liveRevocations,
@@ -48,7 +48,10 @@ describe('T3 whatever happens to Redis', () => {
     const seed = Number(process.env['WATTLE_TEST_SEED'] ?? Date.now())
     console.log(`seed ${seed}; again with WATTLE_TEST_SEED=${seed}`)
     const random = randomFrom(seed)
-    await using server = await startRedis({ group: 'state' })
+    // Of the group that keeps nothing on disk: a kill loses everything that Redis was told.
+    await using server = await startRedis({ group: 'cache' })
+    const { hostname: host, port } = new URL(server.url)
+    await using proxy = await startProxy({ host, port: Number(port) })
     const { log, commit } = table()
 
     const issuers = [0, 1].map(() => {
@@ -56,12 +59,12 @@ describe('T3 whatever happens to Redis', () => {
       const listener = { message: () => undefined, lost: () => undefined }
       const channel = polledChannel({ redis, keys, name: 'revocation', listener })
       const live = liveSet({ redis, keys })
-      const publisher = revocationPublisher({ log, live, channel, everyMs: 100 })
+      const publisher = revocationPublisher({ log, live, channel, everyMs: 700 })
       publisher.start()
       return { redis, channel, publisher }
     })
-    const viewers = [0, 1, 2].map(() => {
-      const redis = connectRedis({ url: server.url, name: 'gateway' })
+    const viewerAt = (url: string) => {
+      const redis = connectRedis({ url, name: 'gateway' })
       const view = revocations({
         channel: (listener) =>
           polledChannel({ redis, keys, name: 'revocation', listener, trustWindowMs }),
@@ -69,7 +72,18 @@ describe('T3 whatever happens to Redis', () => {
         retryMs: 50,
       })
       return { redis, view }
-    })
+    }
+    const close = async ({ redis, view }: ReturnType<typeof viewerAt>) => {
+      await view.close()
+      await redis.close()
+    }
+    // The second one's network can be cut without the others noticing; the third is started anew now and then.
+    const farAway = `redis://${proxy.host}:${proxy.port}`
+    const viewers = [viewerAt(server.url), viewerAt(farAway), viewerAt(server.url)]
+    async function newcomer(): Promise<void> {
+      const [former] = viewers.splice(2, 1, viewerAt(server.url))
+      if (former !== undefined) await close(former)
+    }
 
     const acknowledged = new Map<string, number>()
     const verdictsOf = (sessionId: string) =>
@@ -96,29 +110,46 @@ describe('T3 whatever happens to Redis', () => {
 
     let made = 0
     let isOver = false
+    let isQuiet = false
     const revoking = (async () => {
       while (!isOver) {
-        const id = `ses_${made++}`
-        commit(id)
-        if (await random.pick(issuers).publisher.flush(200)) acknowledged.set(id, performance.now())
+        if (!isQuiet) {
+          const id = `ses_${made++}`
+          commit(id)
+          const isPublished = await random.pick(issuers).publisher.flush(200)
+          if (isPublished) acknowledged.set(id, performance.now())
+        }
         look()
-        await wait(10)
+        await wait(5)
       }
     })()
+    /** Nobody revokes for a while, so that nothing is published again but by the sweep. */
+    async function quietly(work: () => Promise<unknown>): Promise<void> {
+      isQuiet = true
+      await work()
+      await newcomer()
+      await wait(1_000)
+      isQuiet = false
+    }
     const faults = [
+      async () => {
+        proxy.blackhole(random.pick(['both', 'replies', 'requests'] as const))
+        await wait(2_500)
+        await proxy.heal()
+      },
       async () => {
         server.freeze()
         await wait(300 + random.below(1_500))
         server.thaw()
       },
-      async () => {
-        await server.kill()
-        await wait(random.below(800))
-        await server.restart()
-      },
-      async () => {
-        await server.client().flushall()
-      },
+      () =>
+        quietly(async () => {
+          await server.kill()
+          await wait(random.below(800))
+          await server.restart()
+        }),
+      () => quietly(() => server.client().flushall()),
+      newcomer,
       async () => {
         await server.client().call('CLIENT', 'KILL', 'TYPE', random.pick(['pubsub', 'normal']))
       },
@@ -153,9 +184,6 @@ describe('T3 whatever happens to Redis', () => {
       await channel.close()
       await redis.close()
     }
-    for (const { redis, view } of viewers) {
-      await view.close()
-      await redis.close()
-    }
+    await Promise.all(viewers.map(close))
   }, 60_000)
 })
