@@ -1,5 +1,11 @@
 import { connectRedis, keySpace } from '@wattle/redis'
-import { eventually, startRedis, startSentinelGroup, type TestRedis } from '@wattle/testkit'
+import {
+  eventually,
+  startCluster,
+  startRedis,
+  startSentinelGroup,
+  type TestRedis,
+} from '@wattle/testkit'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import {
   liveRevocations,
@@ -283,4 +289,21 @@ describe('T3 revocations over a failover', () => {
     })
     expect(rows.map(({ epoch }) => epoch === oldEpoch)).toEqual([false, false])
   }, 90_000)
+})
+
+describe('T3, R6 revocations over a Redis Cluster', () => {
+  test('reach who listens and who comes later, by configuration alone', async () => {
+    await using cluster = await startCluster()
+    const { log, commit } = tableOf()
+    const { publisher } = issuer(cluster.url, log)
+    publisher.start()
+    const early = viewer(cluster.url)
+    await eventually(() => expect(early.check(token)).toBe('valid'), { withinMs: 15_000 })
+    commit({ id: sessionId, untilMs: inAMinute() })
+    expect(await publisher.flush()).toBe(true)
+    await eventually(() => expect(early.check(token)).toBe('revoked'))
+    const late = viewer(cluster.url)
+    await eventually(() => expect(late.check(token)).toBe('revoked'), { withinMs: 15_000 })
+    expect(late.check({ ...token, sessionId: 'ses_2' })).toBe('valid')
+  }, 60_000)
 })
