@@ -26,6 +26,7 @@ export type AccountsDeps = Omit<SessionDeps, 'refreshTokens'> & {
   readonly devices: DeviceTokens
   readonly mailer: Pick<Mailer, 'send'>
   readonly background: Background
+  readonly mailing: Background
 }
 
 /** Whose device tokens are looked for where nobody has the address, so that both cases do the same. */
@@ -33,7 +34,7 @@ const nobody = 'usr_00000000-0000-7000-8000-000000000000' satisfies Id<'usr'>
 
 /** Opening an account and logging in. */
 export function addAccountRoutes(app: FastifyInstance, deps: AccountsDeps): void {
-  const { database, passwords, attempts, devices, publisher, metrics, background } = deps
+  const { database, passwords, attempts, devices, publisher, metrics, background, mailing } = deps
   const { originOf, now } = deps
 
   addRoute(app, userRoutes.register, async ({ body, request }) => {
@@ -47,10 +48,10 @@ export function addAccountRoutes(app: FastifyInstance, deps: AccountsDeps): void
     const account = { id: newId('usr'), email, passwordHash, name, phone }
     const profile = await createAccount(queries, account)
     const event = { userId: account.id, atMs: now(), origin: originOf(request) }
-    background.run('what follows a new account', async () => {
-      await recordSecurityEvents(database.kysely, [{ ...event, type: 'account.opened' }])
-      await sendVerification(deps, account.id)
-    })
+    background.run('a security event', () =>
+      recordSecurityEvents(database.kysely, [{ ...event, type: 'account.opened' }]),
+    )
+    mailing.run('the first code', () => sendVerification(deps, account.id))
     return profile
   })
 

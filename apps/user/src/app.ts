@@ -80,7 +80,9 @@ export async function buildUser(deps: UserDeps): Promise<FastifyInstance> {
   await app.register(accessTokens, { signingKeys, now })
 
   const background = runInBackground({ log: app.log })
-  app.addHook('onClose', () => background.settled())
+  // Apart, so that a flood of forgotten passwords crowds out no entry of the security log.
+  const mailing = runInBackground({ log: app.log, concurrency: 2, maxWaiting: 64 })
+  app.addHook('onClose', () => Promise.all([background.settled(), mailing.settled()]))
   const metrics = identityMetrics({
     registry,
     statistics: () => sessionStatistics(database, now()),
@@ -89,6 +91,7 @@ export async function buildUser(deps: UserDeps): Promise<FastifyInstance> {
     background,
     database,
     mailer,
+    mailing,
     metrics,
     now,
     originOf: (request: FastifyRequest) => originOf(request, deps.countryOf),

@@ -2,7 +2,6 @@ import { accountRoutes, AppError, type Id } from '@wattle/contracts'
 import type { Database } from '@wattle/database'
 import { addRoute } from '@wattle/service'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Background } from '../background.ts'
 import type { Mailer } from '../mail/mailer.ts'
 import { mailTexts } from '../mail/texts.ts'
 import type { DB } from '../schema.ts'
@@ -13,7 +12,6 @@ import { createCode, useCode } from './one-time-codes.ts'
 export type EmailDeps = {
   readonly database: Database<DB>
   readonly mailer: Pick<Mailer, 'send'>
-  readonly background: Background
   readonly originOf: (request: FastifyRequest) => Origin
   readonly now: () => number
 }

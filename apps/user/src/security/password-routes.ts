@@ -22,7 +22,7 @@ export type PasswordDeps = {
   readonly attempts: LoginAttempts
   readonly publisher: Pick<RevocationPublisher, 'flush'>
   readonly mailer: Pick<Mailer, 'send'>
-  readonly background: Background
+  readonly mailing: Background
   readonly originOf: (request: FastifyRequest) => Origin
   readonly now: () => number
 }
@@ -32,14 +32,14 @@ const codeInvalid = () =>
 
 /** Another password, by mail or by the present one. Both end the person's other sessions. */
 export function addPasswordRoutes(app: FastifyInstance, deps: PasswordDeps): void {
-  const { database, passwords, attempts, publisher, mailer, background, originOf, now } = deps
+  const { database, passwords, attempts, publisher, mailer, mailing, originOf, now } = deps
   const reason = 'password changed'
 
   addRoute(app, accountRoutes.forgotPassword, ({ body, request, reply }) => {
     const email = normalizeEmail(body.email)
     const origin = originOf(request)
     // The answer has gone before anybody looks whether the address is known.
-    background.run('a reset of a password', () => sendReset(email, origin))
+    mailing.run('a reset of a password', () => sendReset(email, origin))
     reply.code(204)
     return null
   })
@@ -96,7 +96,7 @@ export function addPasswordRoutes(app: FastifyInstance, deps: PasswordDeps): voi
     })
     await attempts.forgetAll(email)
     await publisher.flush()
-    background.run('a notice', () => mailer.send(mailTexts.passwordChanged(email)))
+    mailing.run('a notice', () => mailer.send(mailTexts.passwordChanged(email)))
     reply.code(204)
     return null
   })
@@ -129,7 +129,7 @@ export function addPasswordRoutes(app: FastifyInstance, deps: PasswordDeps): voi
     await attempt.succeeded()
     await change(user.userId, { sessionId, present, newHash, origin })
     await publisher.flush()
-    background.run('a notice', () => mailer.send(mailTexts.passwordChanged(email)))
+    mailing.run('a notice', () => mailer.send(mailTexts.passwordChanged(email)))
     reply.code(204)
     return null
   })
