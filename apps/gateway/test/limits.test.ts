@@ -33,7 +33,7 @@ async function open(url: string): Promise<void> {
     service: 'gateway',
     personalSecret: personalSecretFrom('a key in PEM'),
   })
-  const rateLimits = createRateLimits({ redis, keys, log: silent })
+  const rateLimits = createRateLimits({ redis, keys, log: silent, deadlineMs: 2_000 })
   gateway = await startFixture({
     services: { user: userRoutes, billing: billingRoutes },
     limits: { rateLimits, redis, trustedProxies: ['127.0.0.1'] },

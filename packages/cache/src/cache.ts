@@ -3,6 +3,7 @@ import { createChannel, type KeySpace, type RedisConnection } from '@wattle/redi
 import type { Registry } from 'prom-client'
 import { createCounter, type CounterKind } from './counter.ts'
 import type { Duration } from './duration.ts'
+import { exposeCache } from './internals.ts'
 import { createInvalidation, type Invalidation } from './invalidation.ts'
 import { forgetOldTags } from './janitor.ts'
 import { createKind, type Kind } from './kind.ts'
@@ -12,13 +13,16 @@ import { createLoads } from './loads.ts'
 import { Local } from './local.ts'
 import { createLoadedKind, type KindPlan, type LoadedKind, type Loader } from './plan.ts'
 import { policyOf, type KindOptions } from './policy.ts'
+import { createReads } from './reads.ts'
 import { decodeRefs, encodeRefs, readMessage, type Ref } from './refs.ts'
 import { createRemote } from './remote.ts'
 import type { Rules, RuleTable } from './rules.ts'
 import { createWaiting, tagNames, type Log, type Space } from './space.ts'
 import { createStatistics, type KindStatistics } from './statistics.ts'
-import { createStore } from './store.ts'
+import { createStore, type Store } from './store.ts'
 import { TurnClock } from './turn-clock.ts'
+import type { WriteBehind, WriteBehindOptions } from './write-behind/options.ts'
+import { createWriteBehind } from './write-behind/write-behind.ts'
 
 export type Cache = {
   /** Declares what a service caches. The returned object has one member for each line of the plan. */
@@ -43,6 +47,16 @@ export type Cache = {
    * so it is for operators and rare events; a tag does the same at once.
    */
   invalidatePattern(pattern: string): Promise<Invalidation>
+  /**
+   * Lets changes of a kind be accepted by a durable stream, and written to the source in batches; see
+   * `docs/write-behind.md`. From then on its values are changed by `put` alone. Once for each kind.
+   */
+  writeBehind<V>(kind: Kind<V>, options: WriteBehindOptions<V>): WriteBehind<V>
+  /** Keys are given as the plan's `key` returns them. */
+  writeBehind<L extends Loader>(
+    kind: LoadedKind<L>,
+    options: WriteBehindOptions<Awaited<ReturnType<L>>>,
+  ): WriteBehind<Awaited<ReturnType<L>>>
   /** Which events invalidate what. */
   rules<Events>(table: RuleTable<Events>): Rules<Events>
   /** The event types of every table given to `rules`. */
@@ -82,7 +96,7 @@ export type CacheOptions = {
 
 const janitorEveryMs = 10 * 60_000
 /** Names that the cache uses for keys of its own. */
-const reserved = new Set(['tag', 'tags', 'generations', 'invalidations'])
+const reserved = new Set(['tag', 'tags', 'generations', 'invalidations', 'duty', 'hot', 'warming'])
 
 /** The cache of one service: its namespace on a shared Redis, and what this process keeps of it. */
 export function createCache(options: CacheOptions): Cache {
@@ -127,6 +141,7 @@ export function createCache(options: CacheOptions): Cache {
     waiting,
     tags: tagNames({ keys, channel }),
     statistics,
+    reads: createReads(random),
     log,
     // A clock that a test turns must be looked at each time.
     clock: now ? { nowMs: now } : new TurnClock(),
@@ -150,24 +165,34 @@ export function createCache(options: CacheOptions): Cache {
   })
 
   const cores = new Map<string, KindCore>()
+  const loaded = new Map<string, LoadedKind<Loader>>()
+  const insides = new WeakMap<object, { core: KindCore; store: Store }>()
   const declared: { name: string; options: KindOptions }[] = []
   const ruleNames: string[] = []
 
-  function makeKind<V>(name: string, kindOptions: Parameters<Cache['kind']>[1]) {
+  const claimed = new Set<string>()
+  function claim(name: string, id: string): void {
     if (reserved.has(name))
       throw new TypeError(`a kind cannot be called ${name}: choose another name`)
+    if (claimed.has(id))
+      throw new TypeError(`the kind ${id} is declared twice: declare it once and share it`)
+    claimed.add(id)
+  }
+
+  function makeKind<V>(name: string, kindOptions: Parameters<Cache['kind']>[1]) {
     const { version = 1 } = kindOptions
     const id = `${name}@${version}`
-    if (cores.has(id))
-      throw new TypeError(`the kind ${id} is declared twice: declare it once and share it`)
     const policy = policyOf(name, kindOptions)
     const names = kindName(keys, name, version)
+    claim(name, id)
     const valueTags = kindOptions.valueTags as ((value: unknown) => readonly string[]) | undefined
     const core = new KindCore({ names, policy, space, valueTags })
     cores.set(id, core)
     declared.push({ name, options: kindOptions })
     const store = createStore({ core, invalidation })
-    return { core, kind: createKind<V>({ core, store, invalidate }) }
+    const kind = createKind<V>({ core, store, invalidate })
+    insides.set(kind, { core, store })
+    return { core, store, kind }
   }
 
   const { invalidate } = invalidation
@@ -179,19 +204,26 @@ export function createCache(options: CacheOptions): Cache {
   )
   janitor.unref()
 
-  return {
+  const cache: Cache = {
     define<T extends Record<string, Loader>>(plan: { [K in keyof T]: KindPlan<T[K]> }) {
       const lines = Object.entries(plan) as [string, KindPlan<Loader>][]
       return Object.fromEntries(
         lines.map(([name, line]) => {
           const made = makeKind<unknown>(name, line)
-          return [name, createLoadedKind({ ...made, plan: line })]
+          const kind = createLoadedKind({ ...made, plan: line })
+          loaded.set(`${name}@${made.core.names.version}`, kind)
+          insides.set(kind, made)
+          return [name, kind]
         }),
       ) as { [K in keyof T]: LoadedKind<T[K]> }
     },
     kind: <V>(name: string, kindOptions: Parameters<Cache['kind']>[1]) =>
       makeKind<V>(name, kindOptions).kind,
-    counter: (name, { ttl }) => createCounter(space, kindName(keys, name, 1), ttl),
+    counter(name, { ttl }) {
+      const counter = createCounter(space, kindName(keys, name, 1), ttl)
+      claim(name, `${name}@1`)
+      return counter
+    },
     invalidate,
     async invalidatePattern(pattern) {
       const [, name = '', beginning] = /^([a-z][a-z0-9-]*):([^*]*)\*$/i.exec(pattern) ?? []
@@ -207,6 +239,18 @@ export function createCache(options: CacheOptions): Cache {
           kind: names,
         })),
       )
+    },
+    writeBehind<V>(kind: { readonly name: string }, writeOptions: WriteBehindOptions<V>) {
+      const inside = insides.get(kind)
+      if (!inside) {
+        throw new TypeError(`writeBehind was given a kind of another cache: give it one of this`)
+      }
+      if (inside.core.overlay) {
+        throw new TypeError(
+          `${kind.name} is written behind already: make its write-behind once and share it`,
+        )
+      }
+      return createWriteBehind<V>({ ...inside, keys, invalidate }, writeOptions)
     },
     rules<Events>(table: RuleTable<Events>): Rules<Events> {
       const types = Object.keys(table) as (keyof Events & string)[]
@@ -249,6 +293,8 @@ export function createCache(options: CacheOptions): Cache {
       channel.close()
     },
   }
+  exposeCache(cache, { space, cores, loaded, registry })
+  return cache
 }
 
 /** The complete parts of a beginning are encoded as those of keys; of the last one only a beginning is given. */

@@ -1,4 +1,5 @@
 import type { Shard } from '@wattle/redis'
+import { adaptedMs, holds } from './adaptive.ts'
 import { compressPayload, decodePayload, encodePayload, freezeIfPlain, Sealed } from './codec.ts'
 import {
   decodeEntry,
@@ -9,6 +10,7 @@ import {
   type Payload,
 } from './entry.ts'
 import type { KindCore } from './kind-core.ts'
+import { alwaysCheck } from './local.ts'
 import type { Landing, ReadStatus } from './outcome.ts'
 import type { Found, LeaseResult } from './remote.ts'
 
@@ -20,6 +22,8 @@ export type Request = {
   readonly tags: readonly string[]
   /** Instead of the kind's. */
   readonly softMs?: number | undefined
+  /** What the kind's loader is called with, where the kind has one. */
+  readonly args?: readonly unknown[] | undefined
 }
 
 const mostTries = 4
@@ -53,10 +57,12 @@ export class Flight {
   callers = 1
   landed: ReadStatus | undefined
   tags: readonly string[]
-  readonly #startedMs: number
+  readonly startedMs: number
   #resolve!: (landing: Landing) => void
   #reject!: (cause: unknown) => void
   #stale: Entry | undefined
+  /** The entry that the load replaces, if nothing invalidated it. */
+  #previous: Entry | undefined
   #seen: Buffer | string = ''
   #token = ''
   #leased: { epoch: string; sequence: string } | undefined
@@ -65,15 +71,18 @@ export class Flight {
   #exactly = false
   #softTimer: NodeJS.Timeout | undefined
   #waitTimer: NodeJS.Timeout | undefined
-  /** A refresh in the background: of the entry stored at this time. */
+  /** A refresh in the background: of the entry stored at this time. Nobody waits for its value, and it is not counted as a read. */
   readonly #refreshOf: number | undefined
+  readonly #onEnd: (() => void) | undefined
+  /** Whether its value went into L2. */
+  stored = false
 
   constructor(
     kind: KindCore,
     name: string,
     encoded: string,
     request: Request,
-    { id, refreshOf }: { id: string; refreshOf?: number },
+    { id, refreshOf, onEnd }: { id: string; refreshOf?: number; onEnd?: () => void },
   ) {
     this.kind = kind
     this.name = name
@@ -83,8 +92,9 @@ export class Flight {
     this.tags = request.tags
     this.shard = kind.shardOf(encoded)
     this.startTick = kind.space.local.tick
-    this.#startedMs = kind.space.now()
+    this.startedMs = kind.space.now()
     this.#refreshOf = refreshOf
+    this.#onEnd = onEnd
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -98,7 +108,7 @@ export class Flight {
     if (mode === 'bypass' || !kind.space.enabled || !shard.available || !shard.settled) {
       return this.#bypass()
     }
-    const nowMs = this.#startedMs
+    const nowMs = this.startedMs
     const proven = this.#exactly
       ? nowMs < shard.trustedUntilMs
       : nowMs - shard.lastProofMs <= ordinaryWindowMs
@@ -114,17 +124,23 @@ export class Flight {
   }
 
   #read(): void {
+    this.#ask(this.tags, (found) => this.#judge(found))
+  }
+
+  /** The entry and some tags; where Redis cannot be asked, or may not be believed, it loads instead. */
+  #ask(names: readonly string[], answered: (found: Found) => void): void {
+    const { kind, shard } = this
     const exactly = this.#exactly
-    const remote = this.kind.remoteOf(this.shard)
-    const entry = this.kind.entryKey(this.encoded, this.shard)
-    const tags = this.kind.tagKeys(this.tags, this.shard)
+    const remote = kind.remoteOf(shard)
+    const entry = kind.entryKey(this.encoded, shard)
+    const tags = kind.tagKeys(names, shard)
     const done = (found: Found | undefined) => {
       if (!found) return this.#bypass()
-      if (exactly && found.epoch !== this.shard.epoch) {
-        this.shard.look()
+      if (exactly && found.epoch !== shard.epoch) {
+        shard.look()
         return this.#bypass()
       }
-      this.#judge(found)
+      answered(found)
     }
     if (exactly) remote.readStrictly({ entry, tags, done })
     else remote.read({ entry, tags, done })
@@ -143,14 +159,7 @@ export class Flight {
     const more = entry.tags.filter((name) => !this.tags.includes(name))
     if (more.length === 0) return this.#judgeTags(entry, tags)
     // Tags that only the entry knows of: ask for them now.
-    this.kind.remoteOf(this.shard).read({
-      entry: this.kind.entryKey(this.encoded, this.shard),
-      tags: this.kind.tagKeys(more, this.shard),
-      done: (found) => {
-        if (!found) return this.#bypass()
-        this.#judgeTags(entry, [...tags, ...found.tags])
-      },
-    })
+    this.#ask(more, (found) => this.#judgeTags(entry, [...tags, ...found.tags]))
   }
 
   #judgeTags(entry: Entry, tags: readonly (Buffer | null)[]): void {
@@ -163,6 +172,7 @@ export class Flight {
     }
     const ageMs = this.#ageOf(entry)
     if (ageMs >= entry.hardMs) return this.#lease()
+    if (!expired) this.#previous = entry
     if (expired || ageMs >= entry.softMs) {
       this.#stale = entry
       return this.#lease()
@@ -209,9 +219,10 @@ export class Flight {
       case 'newer':
         return this.#read()
       case 'failed':
+      case 'writing':
         return this.#loadAlone('miss')
       case 'lost':
-        if (this.#refreshOf !== undefined) return this.#end()
+        if (this.#refreshOf !== undefined) return this.#nothing()
         if (this.#stale) {
           this.#landStale(this.#stale)
           return this.#end()
@@ -223,7 +234,7 @@ export class Flight {
   /** For the holder of the lease. It tells when it is done; it is asked for now and then, in case it dies. */
   #wait(): void {
     const { space } = this.kind
-    if (space.now() - this.#startedMs > this.kind.policy.hardTimeoutMs)
+    if (space.now() - this.startedMs > this.kind.policy.hardTimeoutMs)
       return this.#loadAlone('miss')
     // Waiting is no failure to agree.
     this.#tries = 0
@@ -272,19 +283,23 @@ export class Flight {
       this.#softTimer = setTimeout(() => this.#landStale(stale), policy.softTimeoutMs)
     }
     const startedMs = space.now()
-    space.loads.run(load, policy.hardTimeoutMs, {
-      done: (value) => {
-        this.kind.loaded(space.now() - startedMs, false)
-        this.#onValue(value, status)
+    space.loads.run(
+      load,
+      { kind: this.kind.name, timeoutMs: policy.hardTimeoutMs },
+      {
+        done: (value) => {
+          this.kind.loaded(space.now() - startedMs, false)
+          this.#onValue(value, status)
+        },
+        failed: (cause) => {
+          this.kind.loaded(space.now() - startedMs, true)
+          this.#onFailure(cause)
+        },
+        beat: this.#alone
+          ? undefined
+          : () => this.kind.remoteOf(this.shard).renew(this.#leaseKey(), this.#token),
       },
-      failed: (cause) => {
-        this.kind.loaded(space.now() - startedMs, true)
-        this.#onFailure(cause)
-      },
-      beat: this.#alone
-        ? undefined
-        : () => this.kind.remoteOf(this.shard).renew(this.#leaseKey(), this.#token),
-    })
+    )
   }
 
   #onFailure(cause: unknown): void {
@@ -297,23 +312,19 @@ export class Flight {
 
   #onValue(value: unknown, status: 'miss' | 'bypass'): void {
     clearTimeout(this.#softTimer)
-    const { policy, counts, space } = this.kind
+    const { policy, space } = this.kind
     const isAbsent = value === undefined
     const isPlain = isAbsent || freezeIfPlain(value)
     let payload: Payload
     try {
       payload = encodePayload(value, isPlain)
     } catch (cause) {
-      counts.rejected('unserializable')
-      space.log.warn(
-        { err: cause, kind: this.kind.name },
-        'a value cannot be cached: it cannot be encoded',
-      )
+      this.kind.uncacheable(cause)
       this.#land({ value, status, tier: 'source', ageMs: 0, ttlMs: 0, copy: undefined })
       this.#release()
       return this.#end()
     }
-    const baseMs = isAbsent ? policy.absentMs : (this.request.softMs ?? policy.softMs)
+    const baseMs = isAbsent ? policy.absentMs : (this.request.softMs ?? this.#lifetimeOf(payload))
     const stored = !this.#alone && this.#leased !== undefined && baseMs > 0
     const softMs = Math.max(1, Math.floor(baseMs * (1 - jitterShare * space.random())))
     const copy = isPlain ? undefined : copier(payload)
@@ -336,11 +347,25 @@ export class Flight {
     )
   }
 
+  #lifetimeOf(payload: Payload): number {
+    const { softMs, adaptive } = this.kind.policy
+    const previous = this.#previous
+    if (!adaptive || !previous || previous.codec === '-') return softMs
+    return adaptedMs(previous.softMs, holds(previous, payload), adaptive)
+  }
+
   #fill(value: unknown, isPlain: boolean, payload: Payload, ages: Ages): void {
     const { kind, shard } = this
     const leased = this.#leased
     if (!leased) return this.#end()
-    const computed = value === undefined ? [] : kind.valueTagsOf(value)
+    let computed: readonly string[]
+    try {
+      computed = value === undefined ? [] : kind.valueTagsOf(value)
+    } catch (cause) {
+      kind.uncacheable(cause)
+      this.#release()
+      return this.#end()
+    }
     const tags = computed.length === 0 ? this.tags : [...new Set([...this.tags, ...computed])]
     const bytes = encodeEntry(leased.epoch, leased.sequence, ages, tags, payload)
     kind.remoteOf(shard).store({
@@ -354,6 +379,7 @@ export class Flight {
       ttlMs: ages.hardMs,
       value: bytes,
       done: (result) => {
+        this.stored = result === 'stored'
         if (result !== 'stored') kind.counts.rejected(result)
         else if (kind.policy.l1 && leased.epoch === shard.epoch) {
           this.#keep(isPlain ? value : sealed(bytes), ages, bytes.length, tags)
@@ -379,7 +405,7 @@ export class Flight {
       bytes,
       {
         // What readers may not share is looked at each time.
-        checkAt: value instanceof Sealed ? -Infinity : Math.min(softUntil, refreshAt),
+        checkAt: value instanceof Sealed ? alwaysCheck : Math.min(softUntil, refreshAt),
         softUntil,
         hardUntil: nowMs + ages.hardMs - ageMs,
         loadedAt: ages.storedAtMs,
@@ -421,8 +447,10 @@ export class Flight {
   #land(landing: Landing): void {
     if (this.landed) return
     this.landed = landing.status
-    if (this.#refreshOf === undefined)
+    if (this.#refreshOf === undefined) {
       this.kind.counts.read(landing.status, landing.tier, this.callers)
+      if (landing.status === 'miss') this.kind.space.reads.missed(this)
+    }
     this.#resolve(landing)
   }
 
@@ -437,6 +465,7 @@ export class Flight {
     const { kind, name } = this
     if (kind.flights.get(name) === this) kind.flights.delete(name)
     else if (kind.companions.get(name) === this) kind.companions.delete(name)
+    this.#onEnd?.()
   }
 }
 

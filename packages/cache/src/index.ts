@@ -12,3 +12,43 @@ export type { KindOptions } from './policy.ts'
 export { everything, tag, type Ref, type TagMode } from './refs.ts'
 export type { Rules, RuleTable } from './rules.ts'
 export type { KindStatistics } from './statistics.ts'
+export { LockHeldError, LockLostError, LockUnavailableError } from './locks/errors.ts'
+export {
+  createLocks,
+  type Lock,
+  type LockOptions,
+  type Locks,
+  type LocksDependencies,
+} from './locks/locks.ts'
+export type { HeldWork } from './locks/work-within.ts'
+export {
+  cacheable,
+  type CacheableFunction,
+  type CacheableOptions,
+  type KeyOption,
+} from './wrappers/cacheable.ts'
+export { Cacheable, CacheEvict } from './wrappers/decorators.ts'
+export { evicts, type EvictsOptions } from './wrappers/evicts.ts'
+export { auditCache, type Audit, type AuditOptions } from './audit.ts'
+export type { AuditReport, Finding } from './audit-report.ts'
+export { warm, type Warm } from './warm.ts'
+export { createWarming, type Warming, type WarmingJob, type WarmingStatus } from './warming.ts'
+export type { WarmingRun } from './warming-run.ts'
+export {
+  trackHotKeys,
+  type HotKey,
+  type HotKeys,
+  type HotKeysList,
+  type HotKeysOptions,
+} from './hot-keys.ts'
+export type { AdaptiveOptions } from './adaptive.ts'
+export type { Change } from './write-behind/change.ts'
+export type { DeadLetter, DeadLetters } from './write-behind/dead-letters.ts'
+export type { Counts as WriteBehindCounts, RetryOptions, Write } from './write-behind/delivery.ts'
+export {
+  looksLikeOutage,
+  PendingUnknownError,
+  WriteRefusedError,
+  type RefusalReason,
+} from './write-behind/errors.ts'
+export type { Accepted, Backlog, WriteBehind, WriteBehindOptions } from './write-behind/options.ts'

@@ -38,18 +38,24 @@ export function createInvalidation(space: Space) {
   const { channel, keys, local, tags } = space
   const generationsKey = (shard: Shard) => keys.key('generations') + channel.suffixOf(shard)
 
-  function entryKeys(
-    { kind, encoded }: { kind: KindName; encoded: string },
-    shard: Shard,
-  ): string[] {
+  type Named = { kind: KindName; encoded: string }
+
+  function keysAt({ kind, encoded }: Named, shard: Shard, versions: readonly number[]): string[] {
     const suffix = channel.suffixOf(shard)
-    return [kind.version - 1, kind.version, kind.version + 1]
-      .filter((version) => version > 0)
-      .flatMap((version) => {
-        const key = kind.redisKey(encoded, version)
-        return [key + suffix, `${key}:~lease${suffix}`]
-      })
+    return versions.flatMap((version) => {
+      const key = kind.redisKey(encoded, version)
+      return [key + suffix, `${key}:~lease${suffix}`]
+    })
   }
+
+  /** Entry and lease at the versions beside the kind's own. */
+  const neighbourKeys = (named: Named, shard: Shard) =>
+    keysAt(named, shard, neighboursOf(named.kind))
+
+  const entryKeys = (named: Named, shard: Shard) => [
+    ...keysAt(named, shard, [named.kind.version]),
+    ...neighbourKeys(named, shard),
+  ]
 
   function messageOf(part: Part, shard: Shard): Message {
     const entries: Record<string, string[]> = {}
@@ -94,8 +100,12 @@ export function createInvalidation(space: Space) {
     }
   }
 
-  /** Removes from Redis what begins like this. Whether every key was seen. */
-  async function walk(pattern: string): Promise<boolean> {
+  /** Removes from Redis what begins like this, at the neighbouring versions too. Whether every key was seen. */
+  async function walk({ kind, beginning }: Part['patterns'][number]): Promise<boolean> {
+    const beginnings = [kind.version, ...neighboursOf(kind)].map((version) =>
+      kind.redisKey(beginning, version),
+    )
+    const pattern = `${keys.prefix}${kind.name}@*:${beginning}*`
     const { client } = space.redis
     const nodes = 'nodes' in client ? client.nodes('master') : [client]
     try {
@@ -105,7 +115,8 @@ export function createInvalidation(space: Space) {
           do {
             const [next, found] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', 1_000)
             cursor = next
-            await Promise.all(found.map((key) => client.unlink(key)))
+            const meant = found.filter((key) => beginnings.some((start) => key.startsWith(start)))
+            await Promise.all(meant.map((key) => client.unlink(key)))
           } while (cursor !== '0')
         }),
       )
@@ -124,9 +135,7 @@ export function createInvalidation(space: Space) {
         ? { shard, epoch: issued.epoch, sequence: issued.sequence }
         : { shard }
     if (part.patterns.length > 0) {
-      const walks = await Promise.all(
-        part.patterns.map(({ kind, beginning }) => walk(`${kind.redisKey(beginning)}*`)),
-      )
+      const walks = await Promise.all(part.patterns.map(walk))
       if (position.epoch === undefined || walks.includes(false) || shard.epoch !== epoch) {
         const kinds = part.patterns.map(({ kind }) => kind.name)
         position = await announce({ ...nothing(), generations: kinds }, shard)
@@ -181,6 +190,7 @@ export function createInvalidation(space: Space) {
   return {
     invalidate,
     generationsKey,
+    neighbourKeys,
     /** Covers every invalidation of a shard that is waiting. */
     collapse: (shard: Shard): Announcement =>
       announcementOf({ ...nothing(), generations: ['*'] }, shard),
@@ -188,6 +198,9 @@ export function createInvalidation(space: Space) {
 }
 
 type Position = { shard: Shard; epoch?: string; sequence?: number }
+
+const neighboursOf = ({ version }: KindName): number[] =>
+  version === 1 ? [2] : [version - 1, version + 1]
 
 const nothing = (): Part => ({ entries: [], tags: [], expired: [], generations: [], patterns: [] })
 

@@ -3,9 +3,10 @@ import { decodePayload, Sealed } from './codec.ts'
 import { Flight, type Request } from './flight.ts'
 import { localKey, type Key, type KindName } from './kind-name.ts'
 import type { Index } from './l1/l1.ts'
-import type { LocalKind, TagState } from './local.ts'
+import { alwaysCheck, refreshAsked, type LocalKind, type TagState } from './local.ts'
 import type { Landing, ReadOutcome } from './outcome.ts'
 import type { Policy } from './policy.ts'
+import type { Reads } from './reads.ts'
 import type { Remote } from './remote.ts'
 import { shardFor, type Space } from './space.ts'
 import type { KindCounts } from './statistics.ts'
@@ -20,7 +21,12 @@ export type ReadOptions = {
   readonly after?: string | undefined
 }
 
+/** Stands between every load of a kind and the source; see `write-behind/overlay.ts`. */
+export type Overlay = (encoded: string, load: () => unknown) => unknown
+
 const noTags: readonly string[] = []
+/** As long as a proof of synchrony lasts. */
+const joinWindowMs = 1_000
 const valueOf = ({ value, copy }: Landing): unknown => (copy ? copy() : value)
 
 /** The reading of one kind of entry: from L1 at once, else by a flight. */
@@ -36,9 +42,11 @@ export class KindCore implements LocalKind {
   readonly hasValueTags: boolean
   floor = 0
   patternTick = 0
+  overlay: Overlay | undefined
   readonly #valueTags: ((value: unknown) => readonly string[]) | undefined
   readonly clock: Space['clock']
   readonly l1: Space['local']['l1']
+  readonly #reads: Reads
 
   constructor({
     names,
@@ -61,36 +69,65 @@ export class KindCore implements LocalKind {
     this.#valueTags = valueTags
     this.clock = space.clock
     this.l1 = space.local.l1
+    this.#reads = space.reads
     space.local.add(this)
   }
 
-  /** The value; rejects only when the load does. `load` and `tags` are called only when L1 has no answer. */
-  get(key: Key, load: () => unknown, options?: ReadOptions): Promise<unknown> {
-    if (typeof key === 'string' && (options === undefined || options.after === undefined)) {
-      const slot = this.index.get(key)
-      // A caller's string is a name of L1 as it is, unless it begins with the mark of those that are not.
-      if (slot !== undefined && key.charCodeAt(0) !== 0) {
-        const l1 = this.l1
-        const nowMs = this.clock.nowMs()
-        const stamp = l1.stamps[slot] as number
-        if (
-          nowMs < (l1.checkAt[slot] as number) &&
-          nowMs < (l1.shards[slot] as Shard).trustedUntilMs &&
-          stamp >= this.floor &&
-          areCurrent(l1.tags[slot], stamp)
-        ) {
-          l1.hit(slot)
-          this.counts.l1Hits++
-          return Promise.resolve(l1.values[slot])
-        }
-      }
+  /** The value; rejects only when the load does. */
+  get(
+    key: Key,
+    load: () => unknown,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<unknown> {
+    const hit = options?.after === undefined ? this.probe(key) : undefined
+    return hit ?? this.look(key, load, options, args)
+  }
+
+  /** The value, when L1 has it ready to be handed out. The hot path: nothing is called or made that is not needed. */
+  probe(key: Key): Promise<unknown> | undefined {
+    // One in many is looked at more closely, and takes the longer way.
+    if (--this.#reads.left < 0) return undefined
+    // A caller's string is a name of L1 as it is, unless it begins with the mark of those that are not.
+    if (typeof key !== 'string' || key.charCodeAt(0) === 0) return undefined
+    const slot = this.index.get(key)
+    if (slot === undefined) return undefined
+    const { l1 } = this
+    const nowMs = this.clock.nowMs()
+    const stamp = l1.stamps[slot] as number
+    if (
+      nowMs >= (l1.checkAt[slot] as number) ||
+      nowMs >= (l1.shards[slot] as Shard).trustedUntilMs ||
+      stamp < this.floor ||
+      !areCurrent(l1.tags[slot], stamp)
+    ) {
+      return undefined
     }
-    return this.#look(key, load, options).then(valueOf)
+    l1.hit(slot)
+    this.counts.l1Hits++
+    return Promise.resolve(l1.values[slot])
+  }
+
+  /** The value, when L1 has nothing ready. */
+  look(
+    key: Key,
+    load: () => unknown,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<unknown> {
+    if (this.#reads.left < 0) this.#reads.take({ kind: this, key, load, options, args })
+    return this.#look(key, load, options, args).then(valueOf)
   }
 
   /** The same, with where it came from. */
-  async read(key: Key, load: () => unknown, options?: ReadOptions): Promise<ReadOutcome<unknown>> {
-    const landing = await this.#look(key, load, options)
+  async read(
+    key: Key,
+    load: () => unknown,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<ReadOutcome<unknown>> {
+    if (--this.#reads.left < 0) this.#reads.take({ kind: this, key, load, options, args })
+    const landing = await this.#look(key, load, options, args)
     return this.#outcome(key, landing)
   }
 
@@ -112,6 +149,15 @@ export class KindCore implements LocalKind {
 
   loaded(milliseconds: number, failed: boolean): void {
     this.counts.loaded(milliseconds, failed)
+  }
+
+  /** Tells why a value cannot be cached. */
+  uncacheable(cause: unknown): void {
+    this.counts.rejected('unserializable')
+    this.space.log.warn(
+      { err: cause, kind: this.name },
+      `a value of ${this.name} is not cached: it, or its tags, cannot be encoded`,
+    )
   }
 
   shardOf(encoded: string): Shard {
@@ -145,17 +191,26 @@ export class KindCore implements LocalKind {
     return { ...landing, value, key: this.names.redisKey(this.names.encode(key)) }
   }
 
-  #look(key: Key, load: (() => unknown) | undefined, options?: ReadOptions): Promise<Landing> {
+  #look(
+    key: Key,
+    source: (() => unknown) | undefined,
+    options?: ReadOptions,
+    args?: readonly unknown[],
+  ): Promise<Landing> {
     const encoded = this.names.encode(key)
+    const { overlay } = this
+    const load = overlay && source ? () => overlay(encoded, source) : source
     const id = localKey(encoded)
     const position = options?.after === undefined ? undefined : parseToken(options.after)
     const shard = this.shardOf(encoded)
     const covered =
       options?.after === undefined || (position !== undefined && isCovered(shard, position))
     if (covered) {
-      const landing = this.#here(id, encoded, load, options)
+      const landing = this.#here(id, encoded, load, options, args)
       if (landing) return Promise.resolve(landing)
-      const present = this.flights.get(id) ?? (load ? undefined : this.companions.get(`p${id}`))
+      const flight = this.flights.get(id)
+      // Who only looks does not wait for a load.
+      const present = load || flight?.landed ? flight : this.companions.get(`p${id}`)
       const joined = present && this.#join(present)
       if (joined) return joined
       if (present) present.poisoned = true
@@ -163,9 +218,8 @@ export class KindCore implements LocalKind {
       // There is something newer than what is kept; who reads without a token after this must not go back.
       this.space.local.remove(this, id)
     }
-    const flight = new Flight(this, load ? id : `p${id}`, encoded, this.#request(load, options), {
-      id,
-    })
+    const request = this.requestOf(load, options, args)
+    const flight = new Flight(this, load ? id : `p${id}`, encoded, request, { id })
     if (covered) (load ? this.flights : this.companions).set(flight.name, flight)
     // Nobody else hears of it, an invalidation neither: so nothing of it is kept here.
     else flight.poisoned = true
@@ -176,12 +230,20 @@ export class KindCore implements LocalKind {
   /** Waits for a flight that is under way, or takes what it brought while that is being stored. */
   #join(flight: Flight): Promise<Landing> | undefined {
     if (!this.space.local.joinable(flight)) return undefined
+    const nowMs = this.space.now()
+    const isTrusted = nowMs < flight.shard.trustedUntilMs
     if (!flight.landed) {
+      // Who may have missed an invalidation waits for nothing that began long ago.
+      if (!isTrusted && nowMs - flight.startedMs > joinWindowMs) return undefined
       flight.callers++
       return flight.promise
     }
     // Now it is a value kept in this process like those of L1.
-    if (this.space.now() >= flight.shard.trustedUntilMs) return undefined
+    if (!isTrusted) return undefined
+    if (flight.landed === 'stale') {
+      this.counts.read('stale', 'l2', 1)
+      return flight.promise
+    }
     this.counts.l1Hits++
     return flight.promise.then((landing) => ({ ...landing, status: 'hit', tier: 'l1' }))
   }
@@ -192,44 +254,60 @@ export class KindCore implements LocalKind {
     encoded: string,
     load: (() => unknown) | undefined,
     options: ReadOptions | undefined,
+    args: readonly unknown[] | undefined,
   ): Landing | undefined {
-    const slot = this.index.get(id)
+    const nowMs = this.space.now()
+    const slot = this.slotOf(id, nowMs)
     if (slot === undefined) return undefined
     const l1 = this.l1
-    const nowMs = this.space.now()
-    const shard = l1.shards[slot]
-    const stamp = l1.stamps[slot] ?? 0
+    const shard = l1.shards[slot] as Shard
     const softUntil = l1.softUntil[slot] ?? 0
-    if (
-      !shard ||
-      nowMs >= shard.trustedUntilMs ||
-      nowMs >= softUntil ||
-      stamp < this.floor ||
-      !areCurrent(l1.tags[slot], stamp)
-    ) {
-      return undefined
-    }
     const kept = l1.values[slot]
     const loadedAt = l1.loadedAt[slot] ?? 0
-    let value = kept
-    if (kept instanceof Sealed) {
-      value = decodePayload(kept.entry)
-    } else if (load && nowMs >= (l1.checkAt[slot] ?? 0)) {
-      l1.checkAt[slot] = softUntil
-      this.refresh(id, encoded, this.#request(load, options), loadedAt)
+    const isSealed = kept instanceof Sealed
+    const value = isSealed ? decodePayload(kept.entry) : kept
+    const ageMs = Math.max(0, shard.clock.nowMs() - loadedAt)
+    const checkAt = l1.checkAt[slot] ?? 0
+    const due = isSealed
+      ? checkAt === alwaysCheck &&
+        nowMs >= softUntil - kept.entry.softMs * (1 - this.policy.refreshShare)
+      : nowMs >= checkAt
+    if (load && due) {
+      l1.checkAt[slot] = isSealed ? refreshAsked : softUntil
+      this.refresh(id, encoded, this.requestOf(load, options, args), loadedAt)
     }
     l1.hit(slot)
     this.counts.l1Hits++
-    const ageMs = Math.max(0, shard.clock.nowMs() - loadedAt)
     return { value, status: 'hit', tier: 'l1', ageMs, ttlMs: softUntil - nowMs, copy: undefined }
   }
 
-  #request(load: (() => unknown) | undefined, options: ReadOptions | undefined): Request {
+  /** Where L1 holds the entry, if it may be served now. */
+  slotOf(id: string, nowMs: number): number | undefined {
+    const slot = this.index.get(id)
+    if (slot === undefined) return undefined
+    const { l1 } = this
+    const shard = l1.shards[slot]
+    const stamp = l1.stamps[slot] ?? 0
+    const isServed =
+      shard !== undefined &&
+      nowMs < shard.trustedUntilMs &&
+      nowMs < (l1.softUntil[slot] ?? 0) &&
+      stamp >= this.floor &&
+      areCurrent(l1.tags[slot], stamp)
+    return isServed ? slot : undefined
+  }
+
+  requestOf(
+    load: (() => unknown) | undefined,
+    options: ReadOptions | undefined,
+    args?: readonly unknown[],
+  ): Request {
     const tags = options?.tags
     return {
       load,
       tags: tags === undefined || tags.length === 0 ? noTags : this.space.tags.encode(tags),
       softMs: options?.ttlMs,
+      args,
     }
   }
 }

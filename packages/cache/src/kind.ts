@@ -1,8 +1,9 @@
-import { durationMs, type Duration } from './duration.ts'
+import type { Duration } from './duration.ts'
 import type { Invalidation } from './invalidation.ts'
 import type { KindCore, ReadOptions } from './kind-core.ts'
 import type { Key } from './kind-name.ts'
 import type { ReadOutcome } from './outcome.ts'
+import { entryTtlMs } from './policy.ts'
 import type { Ref } from './refs.ts'
 import type { Store } from './store.ts'
 
@@ -84,7 +85,7 @@ export function createKind<V>({
     options && {
       tags: options.tags,
       after: options.after,
-      ttlMs: options.ttl === undefined ? undefined : durationMs(`ttl of ${core.name}`, options.ttl),
+      ttlMs: options.ttl === undefined ? undefined : entryTtlMs(core.name, options.ttl),
     }
   const ref = (key: Key): Ref => ({ entry: names.encode(key), kind: names })
   const look = async (key: Key) => (await core.peek(key)) as ReadOutcome<V | undefined>
@@ -134,13 +135,16 @@ export function getMany<K extends Key>(
   keys: readonly K[],
   load: (missing: readonly K[]) => Promise<readonly unknown[]>,
   optionsOf: (key: K) => ReadOptions | undefined,
+  argsOf?: (key: K) => readonly unknown[],
 ): Promise<unknown[]> {
   const together = bulk(load)
-  return Promise.all(keys.map((key) => core.get(key, () => together(key), optionsOf(key))))
+  return Promise.all(
+    keys.map((key) => core.get(key, () => together(key), optionsOf(key), argsOf?.(key))),
+  )
 }
 
 /** Joins the calls of one turn into one. */
-function bulk<K>(load: (keys: readonly K[]) => Promise<readonly unknown[]>) {
+export function bulk<K>(load: (keys: readonly K[]) => Promise<readonly unknown[]>) {
   type Call = { key: K; resolve: (value: unknown) => void; reject: (cause: unknown) => void }
   let waiting: Call[] = []
   async function flush(): Promise<void> {

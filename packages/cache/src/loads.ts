@@ -38,8 +38,11 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
 
   function leave(): void {
     active--
-    const next = queue.shift()
-    if (next) next()
+    while (active < most) {
+      const next = queue.shift()
+      if (!next) return
+      next()
+    }
   }
 
   return {
@@ -52,7 +55,7 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
     /** Calls `done` or `failed` once. `beat` is called twice a second while it lasts. */
     run(
       load: () => unknown,
-      timeoutMs: number,
+      { kind, timeoutMs }: { kind: string; timeoutMs: number },
       callbacks: {
         done: (value: unknown) => void
         failed: (cause: unknown) => void
@@ -67,7 +70,11 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
         late: () => {
           // Its place is given to others: a loader that never ends must not keep it for ever.
           if (running.delete(one) && begun) leave()
-          callbacks.failed(new LoadTimeoutError(`the load took longer than ${timeoutMs} ms`))
+          callbacks.failed(
+            new LoadTimeoutError(
+              `the load of ${kind} took longer than ${timeoutMs} ms: its source is slow, or its hardTimeout short`,
+            ),
+          )
         },
       }
       running.add(one)
@@ -79,11 +86,8 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
         report()
       }
       const begin = () => {
-        if (!running.has(one)) {
-          const next = queue.shift()
-          if (next) next()
-          return
-        }
+        // It was given up while it waited.
+        if (!running.has(one)) return
         begun = true
         active++
         let loading: Promise<unknown>

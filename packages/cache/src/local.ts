@@ -28,6 +28,10 @@ export type LocalKind = {
   patternTick: number
 }
 
+/** `checkAt` of what readers may not share: each of them looks closer; and the same once it is being refreshed. */
+export const alwaysCheck = -Infinity
+export const refreshAsked = Number.MIN_SAFE_INTEGER
+
 /** Tags that no entry carries are remembered this long, for the flights that may still bring one. */
 const mostUnusedTags = 4_096
 
@@ -126,8 +130,12 @@ export class Local {
     this.#drop(kind, id)
     let states: TagState[] | undefined
     if (tags.length > 0) {
-      states = tags.map((name) => this.#tagOf(name))
-      for (const state of states) state.entries++
+      // Each counts at once, lest the next one push it out of memory.
+      states = tags.map((name) => {
+        const state = this.#tagOf(name)
+        state.entries++
+        return state
+      })
     }
     const { checkAt, softUntil, hardUntil, loadedAt } = times
     const { l1 } = this

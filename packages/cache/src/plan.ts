@@ -1,6 +1,8 @@
 import type { KeyPart } from '@wattle/redis'
+import { expose } from './internals.ts'
 import { getMany } from './kind.ts'
 import type { Kind } from './kind.ts'
+import type { Key } from './kind-name.ts'
 import type { KindCore } from './kind-core.ts'
 import type { KindOptions } from './policy.ts'
 import type { ReadOutcome } from './outcome.ts'
@@ -65,21 +67,20 @@ export function createLoadedKind<L extends Loader>({
     const [only] = parts
     return parts.length === 1 && typeof only === 'string' ? only : parts
   }
-  /** Whether the tags are needed is known only after L1 has been asked. */
-  const optionsOf = (args: Args, after?: string) => ({
-    get tags() {
-      return tags?.(...args)
-    },
-    after,
-  })
-  const get = (...args: Args) =>
-    core.get(keyOf(args), () => load(...args), tags && optionsOf(args)) as Promise<Value>
+  const optionsOf = (args: Args, after?: string) => ({ tags: tags?.(...args), after })
+  // The tags are of no use to a hit.
+  const get = (...args: Args) => {
+    const key = keyOf(args)
+    const hit =
+      core.probe(key) ?? core.look(key, () => load(...args), tags && optionsOf(args), args)
+    return hit as Promise<Value>
+  }
   const read = (args: Args, after?: string) =>
-    core.read(keyOf(args), () => load(...args), optionsOf(args, after)) as Promise<
+    core.read(keyOf(args), () => load(...args), optionsOf(args, after), args) as Promise<
       ReadOutcome<Value>
     >
 
-  return {
+  const loaded: LoadedKind<L> = {
     name: core.name,
     get,
     read: (...args) => read(args),
@@ -90,7 +91,13 @@ export function createLoadedKind<L extends Loader>({
       const byKey = new Map(keys.map((key, at) => [key, argsOfEach[at] as Args]))
       const argsOf = (key: (typeof keys)[number]) => byKey.get(key) as Args
       const missing = (some: readonly (typeof keys)[number][]) => loadMany(some.map(argsOf))
-      const values = await getMany(core, keys, missing, (key) => tags && optionsOf(argsOf(key)))
+      const values = await getMany(
+        core,
+        keys,
+        missing,
+        (key) => tags && optionsOf(argsOf(key)),
+        argsOf,
+      )
       return values as Value[]
     },
     update: (args, write, related) => {
@@ -101,4 +108,8 @@ export function createLoadedKind<L extends Loader>({
     startingWith: kind.startingWith,
     all: kind.all,
   }
+  expose(loaded, { core, plan: plan as unknown as KindPlan<Loader>, keyOf: keyOf as KeyOf })
+  return loaded
 }
+
+export type KeyOf = (args: readonly unknown[]) => Key

@@ -1,9 +1,15 @@
+import type { AdaptiveBounds, AdaptiveOptions } from './adaptive.ts'
 import { durationMs, type Duration } from './duration.ts'
 
 /** How one kind of entry is kept. Everything but `ttl` has a default. */
 export type KindOptions = {
   /** How long a value is fresh. Shortened at random by up to a tenth, so that what was stored together does not expire together. */
   ttl: Duration
+  /**
+   * Lets the TTL of an entry move between bounds: it doubles when a refresh finds the value unchanged, is halved when it
+   * finds another, and begins at `ttl` after an invalidation. Needs `refreshAhead` or `grace`.
+   */
+  adaptive?: AdaptiveOptions
   /** How long after that it may still be served, marked as stale, when the load fails or is slow. Never after an invalidation. */
   grace?: Duration
   /** How long the absence of a value (`undefined`) is kept. Without it absence is not cached. */
@@ -29,6 +35,7 @@ export type KindOptions = {
 
 export type Policy = {
   readonly softMs: number
+  readonly adaptive: AdaptiveBounds | undefined
   readonly graceMs: number
   readonly absentMs: number
   readonly refreshShare: number
@@ -42,6 +49,13 @@ export type Policy = {
 /** Tags older than this are forgotten, so no entry may live longer. */
 export const longestMs = durationMs('the longest TTL', '7d')
 
+/** Milliseconds of a TTL. Throws a RangeError that names the kind when it is none, or longer than any entry may live. */
+export function entryTtlMs(kind: string, ttl: Duration): number {
+  const ms = durationMs(`ttl of ${kind}`, ttl)
+  if (ms > longestMs) throw new RangeError(`ttl of ${kind} is "${ttl}": at most 7d are possible`)
+  return ms
+}
+
 /** Throws a RangeError that names the kind and the setting when one is out of range. */
 export function policyOf(kind: string, options: KindOptions): Policy {
   const {
@@ -53,7 +67,13 @@ export function policyOf(kind: string, options: KindOptions): Policy {
   } = options
   const softMs = durationMs(`ttl of ${kind}`, options.ttl)
   const graceMs = grace === undefined ? 0 : durationMs(`grace of ${kind}`, grace)
-  if (softMs + graceMs > longestMs) {
+  const adaptive = options.adaptive && boundsOf(kind, options.adaptive, softMs)
+  if (adaptive && refreshAhead === false && graceMs === 0) {
+    throw new RangeError(
+      `adaptive of ${kind} needs refreshAhead or grace: without both no value has a predecessor`,
+    )
+  }
+  if ((adaptive?.maxMs ?? softMs) + graceMs > longestMs) {
     throw new RangeError(
       `ttl and grace of ${kind} are more than 7 days together: shorten one of them`,
     )
@@ -71,6 +91,7 @@ export function policyOf(kind: string, options: KindOptions): Policy {
     throw new RangeError(`compressAbove of ${kind} is not a number of bytes`)
   return {
     softMs,
+    adaptive,
     graceMs,
     absentMs,
     refreshShare: refreshAhead === false ? Infinity : refreshAhead,
@@ -80,4 +101,13 @@ export function policyOf(kind: string, options: KindOptions): Policy {
     hardTimeoutMs: durationMs(`hardTimeout of ${kind}`, hardTimeout),
     compressAbove,
   }
+}
+
+function boundsOf(kind: string, { min, max }: AdaptiveOptions, softMs: number): AdaptiveBounds {
+  const minMs = durationMs(`adaptive.min of ${kind}`, min)
+  const maxMs = durationMs(`adaptive.max of ${kind}`, max)
+  if (minMs <= softMs && softMs <= maxMs) return { minMs, maxMs }
+  throw new RangeError(
+    `adaptive of ${kind} is from ${min} to ${max}: give bounds with the ttl between them`,
+  )
 }

@@ -37,10 +37,12 @@ export type Message = {
 /** A message of another release that cannot be read; then everything may be meant. */
 export function readMessage(payload: string): Message {
   try {
-    return JSON.parse(payload) as Message
+    const message: unknown = JSON.parse(payload)
+    if (isMessage(message)) return message
   } catch {
-    return { g: ['*'], ms: 0 }
+    // Not even JSON.
   }
+  return { g: ['*'], ms: 0 }
 }
 
 /** The refs as text; kinds stand there by name. */
@@ -67,3 +69,20 @@ export function decodeRefs(text: string, kindOf: (name: string) => KindName | un
     },
   )
 }
+
+function isMessage(message: unknown): message is Message {
+  if (typeof message !== 'object' || message === null) return false
+  const { e = {}, t, x, g, p = [], ms } = message as Record<string, unknown>
+  return (
+    typeof ms === 'number' &&
+    [t, x, g].every((names) => names === undefined || areNames(names)) &&
+    typeof e === 'object' &&
+    e !== null &&
+    Object.values(e).every(areNames) &&
+    Array.isArray(p) &&
+    p.every((pair) => areNames(pair))
+  )
+}
+
+const areNames = (names: unknown): boolean =>
+  Array.isArray(names) && names.every((name) => typeof name === 'string')

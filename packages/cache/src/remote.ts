@@ -34,8 +34,11 @@ export type LeaseJob = {
 }
 export type LeaseResult =
   | { outcome: 'won'; epoch: string; sequence: string }
-  /** `lost`: another load is under way. `newer`: there is another entry than the one seen. */
-  | { outcome: 'lost' | 'newer' | 'failed' }
+  /**
+   * `lost`: another load is under way. `writing`: somebody is writing the value to the source. `newer`: there is another
+   * entry than the one seen.
+   */
+  | { outcome: 'lost' | 'writing' | 'newer' | 'failed' }
 
 export type FillJob = {
   entry: string
@@ -53,7 +56,7 @@ export type FillResult = 'stored' | 'lease' | 'epoch' | 'invalidated' | 'unavail
 
 /** As many keys as one MGET answers without holding up others. */
 const mostInOne = 128
-export const leaseMs = 1_500
+const leaseMs = 1_500
 /** Longest wait for a read, so that a lease after it still fits into 150 ms. */
 const readDeadlineMs = 80
 const leaseDeadlineMs = 60
@@ -173,7 +176,7 @@ export function createRemote({
       for (const [at, job] of jobs.entries()) {
         const result = reply[at + 2]
         if (result === 1) job.done({ outcome: 'won', epoch, sequence })
-        else job.done({ outcome: result === 0 ? 'lost' : 'newer' })
+        else job.done({ outcome: result === 0 ? 'lost' : result === 2 ? 'writing' : 'newer' })
       }
     })
   })
@@ -212,13 +215,8 @@ export function createRemote({
     lease,
     store: fill,
     /** Takes the lease from whoever has it, for a value that is about to be written to the source. Its epoch. */
-    async takeLease(
-      entry: string,
-      leaseKey: string,
-      token: string,
-      ttlMs: number,
-    ): Promise<string | undefined> {
-      const call = { keys: [sequenceKey, entry, leaseKey], args: [ttlMs, '1', token, ''] }
+    async takeLease(entry: string, leaseKey: string, token: string): Promise<string | undefined> {
+      const call = { keys: [sequenceKey, entry, leaseKey], args: [leaseMs, '1', token, ''] }
       const sent = redis.run(leaseScript, call) as Promise<[epoch: string]>
       const reply = await new Promise<[epoch: string] | undefined>((done) => {
         ask('lease', leaseDeadlineMs, sent, done)

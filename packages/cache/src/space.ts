@@ -2,6 +2,7 @@ import type { Channel, KeySpace, RedisConnection, Shard } from '@wattle/redis'
 import type { Flight } from './flight.ts'
 import type { Loads } from './loads.ts'
 import type { Local } from './local.ts'
+import type { Reads } from './reads.ts'
 import type { Remote } from './remote.ts'
 import type { Statistics } from './statistics.ts'
 import type { Clock } from './turn-clock.ts'
@@ -23,6 +24,7 @@ export type Space = {
   readonly waiting: Waiting
   readonly tags: TagNames
   readonly statistics: Statistics
+  readonly reads: Reads
   readonly log: Log
   /** For the hot path: may be some reads old within a turn. */
   readonly clock: Clock

@@ -20,8 +20,8 @@ export type PutOptions = {
 /** A value, and on what it depends: a lease that must still be held, or nothing. */
 type Put = { key: Key; value: unknown; lease?: { token: string; epoch: string } | undefined }
 
-/** A write-through's lease outlives the slowest write by far; it is gone when the value is stored. */
-const writeLeaseMs = 30_000
+/** While a write lasts its lease is renewed this often; so that of a writer that was killed is soon gone. */
+const renewEveryMs = 500
 const mostInOne = 100
 
 /**
@@ -53,15 +53,21 @@ export function createStore({
     return { parts: encodeAround({ storedAtMs, softMs, hardMs }, tags, payload), ttlMs: hardMs }
   }
 
+  const others = (encoded: readonly string[], shard: Shard) =>
+    encoded.flatMap((one) => invalidation.neighbourKeys({ kind: names, encoded: one }, shard))
+
   /** Removes entries and leases without touching anything else: what a put is when it has to be done again. */
   function removal(encoded: readonly string[], shard: Shard): Call {
-    const keys = encoded.flatMap((one) => [core.entryKey(one, shard), core.leaseKey(one, shard)])
+    const keys = [...keysOf(encoded, shard), ...others(encoded, shard)]
     return {
       script: invalidateScript,
       keys: [invalidation.generationsKey(shard), space.tags.index(shard), ...keys],
       args: [keys.length, 0, ''],
     }
   }
+
+  const keysOf = (encoded: readonly string[], shard: Shard) =>
+    encoded.flatMap((one) => [core.entryKey(one, shard), core.leaseKey(one, shard)])
 
   const payloadFor = (encoded: readonly string[], shard: Shard) =>
     JSON.stringify({ e: { [core.name]: encoded }, ms: Math.round(shard.clock.nowMs()) })
@@ -75,7 +81,7 @@ export function createStore({
         return [lease?.token ?? '', lease?.epoch ?? '', ...parts, Math.max(1, ttlMs)]
       }),
     )
-    const keys = encoded.flatMap((one) => [core.entryKey(one, shard), core.leaseKey(one, shard)])
+    const keys = [...keysOf(encoded, shard), ...others(encoded, shard)]
     const issued = await channel.announce(shard, {
       ...removal(encoded, shard),
       payload: payloadFor(encoded, shard),
@@ -125,31 +131,35 @@ export function createStore({
     ): Promise<{ value: V; invalidation: Invalidation }> {
       const encoded = names.encode(key)
       const shard = core.shardOf(encoded)
-      const token = space.nextToken()
+      // So marked, nobody waits for it as for a load.
+      const token = `>${space.nextToken()}`
       const ready = space.enabled && shard.available && shard.settled
-      const epoch = ready
-        ? await core
-            .remoteOf(shard)
-            .takeLease(
-              core.entryKey(encoded, shard),
-              core.leaseKey(encoded, shard),
-              token,
-              writeLeaseMs,
-            )
-        : undefined
+      const [entryKey, leaseKey] = [core.entryKey(encoded, shard), core.leaseKey(encoded, shard)]
+      const remote = core.remoteOf(shard)
+      const epoch = ready ? await remote.takeLease(entryKey, leaseKey, token) : undefined
+      const renewal = epoch && setInterval(() => remote.renew(leaseKey, token), renewEveryMs)
+      const remove = () => invalidation.invalidate([{ entry: encoded, kind: names }])
       let value: V
       try {
         value = await write()
       } catch (cause) {
         // A connection that was lost at the commit leaves open whether it happened.
-        await invalidation.invalidate([{ entry: encoded, kind: names }])
+        await remove()
         throw cause
+      } finally {
+        if (renewal) clearInterval(renewal)
       }
-      const isKept = epoch !== undefined && (value !== undefined || policy.absentMs > 0)
-      const done = isKept
-        ? await putAll([{ key, value, lease: { token, epoch } }], options)
-        : await invalidation.invalidate([{ entry: encoded, kind: names }])
-      return { value, invalidation: done }
+      if (epoch === undefined || (value === undefined && policy.absentMs === 0)) {
+        return { value, invalidation: await remove() }
+      }
+      try {
+        const put = { key, value, lease: { token, epoch } }
+        return { value, invalidation: await putAll([put], options) }
+      } catch (cause) {
+        // It has been written, though: so the old value must go.
+        core.uncacheable(cause)
+        return { value, invalidation: await remove() }
+      }
     },
     /** Replaces the value when it is still `known` (undefined: when there is none). Rejects when Redis cannot tell. */
     async compareAndSet(key: Key, known: unknown, next: unknown): Promise<boolean> {
@@ -160,14 +170,14 @@ export function createStore({
       const { parts, ttlMs } = around(shard, payload, next, {})
       const expected =
         known === undefined ? '-' : Buffer.concat([Buffer.from('='), Buffer.from(old.bytes)])
-      const [entry, lease] = [core.entryKey(encoded, shard), core.leaseKey(encoded, shard)]
+      const [entry = '', lease = ''] = keysOf([encoded], shard)
       let replaced = false
       const issued = await channel.announce(shard, {
         ...removal([encoded], shard),
         payload: payloadFor([encoded], shard),
         first: {
           script: compareScript,
-          keys: [entry, lease, invalidation.generationsKey(shard)],
+          keys: [entry, lease, invalidation.generationsKey(shard), ...others([encoded], shard)],
           args: [expected, ...parts, Math.max(1, ttlMs), core.name, layout + old.codec],
         },
       })
@@ -185,6 +195,8 @@ export function createStore({
       const encoded = names.encode(key)
       const shard = core.shardOf(encoded)
       if (!shard.available || !shard.settled) return false
+      // One that was invalidated lies there still, if it was by tag or generation.
+      if ((await core.peek(key)).status === 'miss') return false
       const entryKey = core.entryKey(encoded, shard)
       const found = await new Promise<Found | undefined>((done) => {
         core.remoteOf(shard).read({ entry: entryKey, tags: [], done })

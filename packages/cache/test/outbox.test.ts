@@ -99,9 +99,11 @@ describe('C13 the outbox of invalidations', () => {
       ],
     )
     await query(`update words set word = 'new'`, [])
-    await outbox.sweep()
+    await eventually(async () => {
+      await outbox.sweep()
+      expect((await rows())[0]?.['history']).toBe(cache.history)
+    })
     expect(await read()).toBe('new')
-    expect((await rows())[0]?.['history']).toBe(cache.history)
   })
 
   test('rows are removed a minute after they were executed, and not before', async () => {
@@ -109,10 +111,13 @@ describe('C13 the outbox of invalidations', () => {
     const refs = cache.encodeRefs([words.ref('a')])
     await query(
       `insert into cache_invalidations (refs, history, created_at)
-       values ($1, $2, now() - interval '59 s'), ($1, $2, now() - interval '61 s'), ($1, null, now() - interval '1 h')`,
+       values ($1, $2, now() - interval '50 s'), ($1, $2, now() - interval '70 s'), ($1, null, now() - interval '1 h')`,
       [refs, cache.history],
     )
-    await outbox.sweep()
-    expect(await rows()).toEqual([{ refs, history: cache.history }])
+    // One that is under way already may have looked before.
+    await eventually(async () => {
+      await outbox.sweep()
+      expect(await rows()).toEqual([{ refs, history: cache.history }])
+    })
   })
 })

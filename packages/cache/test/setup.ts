@@ -55,6 +55,7 @@ function openCache(url: string, service: string, options: Partial<CacheOptions> 
     raw,
     registry,
     redis,
+    keys,
     async close() {
       cache.close()
       raw.disconnect()

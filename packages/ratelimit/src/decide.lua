@@ -3,10 +3,11 @@
 -- KEYS      the levels' keys, call by call
 -- ARGV[1]   number of rows, each of eight values that say what to do at a level: algorithm, limit, window in µs,
 --           capacity, units needed, units to charge at most, units that must stay, moment of the charge to take back
--- ARGV[2…]  the rows, then for each key the number of its row, negative at the last level of a call
+-- ARGV[2…]  the rows, then for each key the number of its row, negative at the last level of a call; fewer numbers than
+--           keys repeat, for calls that are all alike
 -- Returns {now in µs, then for each call: 1 (allowed), 0 (refused) or -1 (a key holds something else), and for each
 --          of its levels: units remaining, µs until full, µs to wait (where refused: for the units; where allowed:
---          for its turn), units charged}
+--          for its turn; where more may be charged than is needed: the units charged)}
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -27,6 +28,7 @@ for r = 1, tonumber(ARGV[1]) do
   row.interval = ceil(row.window / row.limit)
   row.span = row.capacity * row.interval
   row.required_span = row.required * row.interval
+  row.ttls = {}
   rows[r] = row
   argument = argument + 8
 end
@@ -45,38 +47,45 @@ local function decide(k, last, at, allowed)
   local row = levels[k]
   local wait, remaining, reset, a, b, c = row.look(KEYS[k], row, now)
   if wait > 0 then allowed = 0 end
-  if k < last then allowed = decide(k + 1, last, at + 4, allowed) end
-  local units = 0
+  if k < last then allowed = decide(k + 1, last, at + 3, allowed) end
   if allowed == 1 then
-    units = row.most
+    local units = row.most
     if units > row.need then units = units_of(row, remaining) end
     if units ~= 0 then
       remaining, reset, wait = row.charge(KEYS[k], row, now, units, a, b, c)
     end
+    if row.most > row.need then wait = units end
   end
   remaining = remaining - row.reserve
   reply[at] = remaining > 0 and remaining or 0
   reply[at + 1] = reset
   reply[at + 2] = wait or 0
-  reply[at + 3] = units
   return allowed
 end
 
-local at, first = 2, 1
+local steps, ends = {}, {}
+local count = 0
+for step = argument, #ARGV do
+  local number = tonumber(ARGV[step])
+  count = count + 1
+  steps[count] = rows[number < 0 and -number or number]
+  ends[count] = number < 0
+end
+
+local at, first, step = 2, 1, 0
 for k = 1, #KEYS do
-  local number = tonumber(ARGV[argument])
-  argument = argument + 1
-  levels[k] = rows[number < 0 and -number or number]
-  if number < 0 then
+  step = step < count and step + 1 or 1
+  levels[k] = steps[step]
+  if ends[step] then
     reply[at] = 1
     -- A key that somebody else wrote must not spoil the calls beside it.
     local decided, allowed = pcall(decide, first, k, at + 1, 1)
     if not decided then
       allowed = -1
-      for value = at + 1, at + 4 * (k - first + 1) do reply[value] = 0 end
+      for value = at + 1, at + 3 * (k - first + 1) do reply[value] = 0 end
     end
     reply[at] = allowed
-    at = at + 1 + 4 * (k - first + 1)
+    at = at + 1 + 3 * (k - first + 1)
     first = k + 1
   end
 end

@@ -20,7 +20,7 @@ export type Decider = {
 }
 
 /** Values that `decide.lua` returns for each level, after one for the call. */
-export const valuesPerLevel = 4
+export const valuesPerLevel = 3
 
 /**
  * Collects the calls of one turn of the event loop and has Redis decide them in one script: a turn in which sixty
@@ -108,6 +108,7 @@ export function createDecider({
     const keys: string[] = []
     const args = ['']
     const steps: string[] = []
+    const alike = calls.every(({ rows }) => areSame(rows, calls[0]?.rows))
     let count = 0
     for (const call of calls) {
       const last = call.rows.length - 1
@@ -119,6 +120,7 @@ export function createDecider({
           for (const arg of row.args) args.push(arg)
         }
         keys.push(call.keys[level] as string)
+        if (alike && call !== calls[0]) continue
         steps.push(level === last ? `-${row.index}` : `${row.index}`)
       }
     }
@@ -162,4 +164,8 @@ export function createDecider({
       circuit.stop()
     },
   }
+}
+
+function areSame(rows: readonly Row[], others: readonly Row[] | undefined): boolean {
+  return rows.length === others?.length && rows.every((row, level) => row === others[level])
 }

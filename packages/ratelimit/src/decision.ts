@@ -70,6 +70,7 @@ export function decisionOfReply(
   return combine(resolved, allowed, 'redis', values, receipt)
 }
 
+/** From what this process decided by itself. */
 export function decisionOfLocal(
   resolved: Resolved,
   verdict: LocalVerdict,

@@ -24,6 +24,7 @@ type Deps = {
   maxLocalKeys: number
 }
 
+/** See `define` of `RateLimits`. */
 export function defineLimit<C>(deps: Deps, name: string, options: LimitOptions<C>): Limit<C> {
   const { redis, keys, log, decider, local, tally, now } = deps
   const { withoutRedis = 'local', localShare = 0.5, lease, onReached, dependsOn = [] } = options
@@ -55,6 +56,10 @@ export function defineLimit<C>(deps: Deps, name: string, options: LimitOptions<C
     if (!lease) return
     if (levels.length > 1 || dependsOn.length > 0) {
       throw new TypeError(`The limit ${name} is leased and has several levels: lease one level.`)
+    }
+    const [level] = 'levels' in options ? options.levels : []
+    if (level?.scale !== undefined || level?.reserve !== undefined) {
+      throw new TypeError(`The limit ${name} is leased: its level takes neither scale nor reserve.`)
     }
     const policy = leasedPolicy
     if (policy === undefined || policy.algorithm === 'leaky-bucket') {
@@ -115,8 +120,12 @@ export function defineLimit<C>(deps: Deps, name: string, options: LimitOptions<C
     return new Promise((settle) => {
       decider.decide([key], [row], (reply, at) => {
         if (reply === undefined) return settle(undefined)
-        const [remaining = 0, resetUs = 0, waitUs = 0, granted = 0] = reply.slice(at + 1)
-        const retryAfterMs = Math.max(1, waitUs / 1000)
+        const [allowed, remaining = 0, resetUs = 0, last = 0] = reply.slice(at, at + 4)
+        // Where it asks for more than it needs, the last value is how much it got.
+        const { need, most } = row.step
+        const got = most > need ? last : most
+        const granted = allowed === 1 ? got : 0
+        const retryAfterMs = allowed === 1 ? 0 : Math.max(1, last / 1000)
         settle({ granted, remaining, resetMs: resetUs / 1000, retryAfterMs })
       })
     })

@@ -14,7 +14,7 @@ export type RateLimitsOptions = {
   readonly log: Log
   /** Metrics of the process; one `createRateLimits` each. */
   readonly registry?: Registry
-  /** Longest wait for Redis in milliseconds; 80. */
+  /** Longest wait for Redis in milliseconds; 60. */
   readonly deadlineMs?: number
   /** How often Redis is tried while it is away; 250. */
   readonly probeEveryMs?: number
@@ -42,7 +42,7 @@ export function createRateLimits(options: RateLimitsOptions): RateLimits {
     keys,
     log,
     registry,
-    deadlineMs = 80,
+    deadlineMs = 60,
     probeEveryMs = 250,
     maxBatch = 16,
     maxLocalKeys = 10_000,

@@ -21,6 +21,7 @@ export type Row = {
   index: number
 }
 
+/** The row of a policy and a step, which is kept where it will be used again. */
 export function rowOf(policy: Policy, step: Step): Row {
   const { algorithm, limit, windowMs, capacity } = policy
   const { need, most, reserve = 0, chargedAtUs = 0 } = step

@@ -2,7 +2,7 @@ import { connectRedis } from '@wattle/redis'
 import { eventually, startCluster, type TestCluster } from '@wattle/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { dependency, fixedWindow, slidingCounter, slidingLog, tokenBucket } from '../src/index.ts'
-import { openLimits, type Process } from './support/setup.ts'
+import { openLimits, patient, type Process } from './support/open.ts'
 
 const windowMs = 60_000
 let cluster: TestCluster
@@ -10,7 +10,7 @@ let process: Process
 
 beforeAll(async () => {
   cluster = await startCluster()
-  process = openLimits(cluster.url, 'shards')
+  process = openLimits(cluster.url, 'shards', patient)
   expect(await process.redis.whenReady(5_000)).toBe(true)
 })
 afterAll(async () => {

@@ -1,3 +1,6 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect } from 'vitest'
 import { fixedWindow, slidingLog, tokenBucket } from '../src/index.ts'
@@ -5,7 +8,48 @@ import { test } from './support/setup.ts'
 
 const windowMs = 60_000
 
+const program = fileURLToPath(new URL('./processes/leasing.ts', import.meta.url))
+
+/** A process of its own; `take` resolves with how much of at most so many it was allowed. */
+async function startProcess(args: readonly string[]) {
+  const child = fork(program, [...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const answer = async () => ((await once(child, 'message')) as [unknown])[0]
+  expect(await answer()).toBe('ready')
+  return {
+    take(most: number) {
+      const answered = answer()
+      child.send(most)
+      return answered as Promise<number>
+    },
+    stop: () => void child.kill('SIGKILL'),
+  }
+}
+
 describe('L4 leases', () => {
+  test('three processes of the system: together the limit, and three leases more when they held some from before', async ({
+    server,
+    service,
+  }) => {
+    const size = 20
+    const args = [server.url, service, String(size)]
+    const processes = await Promise.all([1, 2, 3].map(() => startProcess(args)))
+    try {
+      const takeAll = async (most: number) => {
+        const taken = await Promise.all(processes.map((one) => one.take(most)))
+        return taken.reduce((sum, one) => sum + one, 0)
+      }
+      expect(await takeAll(1)).toBe(3)
+      // The window ends: what they hold was charged in it and is used in the next.
+      const raw = server.client()
+      await raw.del(`test:${service}:fixed-window@1:shared`)
+      const admitted = await takeAll(1_000)
+      expect(admitted).toBeGreaterThan(200)
+      expect(admitted).toBeLessThanOrEqual(200 + processes.length * size)
+    } finally {
+      for (const one of processes) one.stop()
+    }
+  })
+
   test('most decisions cost no round trip', async ({ open, server }) => {
     const { limits } = await open()
     const limit = limits.define('leased', {

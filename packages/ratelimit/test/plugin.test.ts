@@ -7,7 +7,8 @@ import {
   type Decision,
   type RateLimitPluginOptions,
 } from '../src/index.ts'
-import { openLimits, test as base, type Process } from './support/setup.ts'
+import { openLimits, patient, type Process } from './support/open.ts'
+import { test as base } from './support/setup.ts'
 import type { AppError } from '@wattle/contracts'
 import type { FastifyRequest } from 'fastify'
 
@@ -24,7 +25,7 @@ const test = base.extend<{ build: Build }>({
   build: async ({ server, service }, use) => {
     const closing: (() => Promise<unknown>)[] = []
     await use(async (options, url = server.url) => {
-      const process = openLimits(url, service)
+      const process = openLimits(url, service, patient)
       if (url === server.url) await process.redis.whenReady(5_000)
       const app = Fastify()
       closing.push(

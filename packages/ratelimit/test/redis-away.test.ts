@@ -8,7 +8,11 @@ import {
   type Limit,
   type RateLimits,
 } from '../src/index.ts'
-import { openLimits, test } from './support/setup.ts'
+import { openLimits } from './support/open.ts'
+import { test as base } from './support/setup.ts'
+
+/** With the deadline that everybody gets. */
+const test = base.extend({ patience: async ({}, use) => use({}) })
 
 const windowMs = 60_000
 const policy = fixedWindow({ limit: 10, windowMs })

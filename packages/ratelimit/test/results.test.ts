@@ -198,6 +198,8 @@ describe('L2 what a decision says', () => {
     )
     expect(() => limits.define('share', { policy, localShare: 0 })).toThrow(/localShare .* is 0/)
     expect(() => limits.define('lease', { policy, lease: { size: 6 } })).toThrow(/from 1 to 5/)
+    const scaling = [{ name: 'all', policy, scale: () => 1 }]
+    expect(() => limits.define('both', { levels: scaling, lease: { size: 1 } })).toThrow(/neither/)
     await eventually(async () => expect(limits.isRedisAsked).toBe(true))
   })
 })

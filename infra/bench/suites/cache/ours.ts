@@ -13,9 +13,9 @@ export const wattleStrict: Open = (setting) => fromPlan(setting, true)
 
 /** A kind whose loader comes with the call. */
 export const wattleGetOrSet: Open = async (setting) => {
-  const { tagged, load } = setting
+  const { tiers, tagged, load } = setting
   const { cache, ...common } = await openCache(setting)
-  const kind = cache.kind('entry', { ttl: '10m' })
+  const kind = cache.kind('entry', { ttl: '10m', l1: tiers !== 'l2' })
   const options = tagged ? { tags: ['all'] } : undefined
   return {
     ...common,
@@ -46,12 +46,12 @@ async function fromPlan(setting: Setting, strict: boolean): Promise<Subject> {
   }
 }
 
-async function openCache({ url, prefix, tiers, maxEntries }: Setting) {
+async function openCache({ url, prefix, maxEntries }: Setting) {
   const say = (fields: object, message: string) => console.error(message, fields)
   const log = { info() {}, warn: say, error: say }
   const redis = connectRedis({ url, name: 'cache', log })
   const keys = keySpace({ environment: 'bench', service: prefix })
-  const l1 = tiers === 'l2' ? false : { maxEntries, maxBytes: 2 ** 30 }
+  const l1 = { maxEntries, maxBytes: 2 ** 30 }
   const cache = (createCache as unknown as CreateCache)({ redis, keys, log, l1 })
   while (redis.state !== 'ready' || cache.synchronized === false) await delay(5)
   return {

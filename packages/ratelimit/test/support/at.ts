@@ -8,8 +8,12 @@ export const extraTtlMs = 3_600_000
 
 /** The script as it is, but for the clock: its time comes with the call. */
 const source = replaced(
-  replaced(decideScript.source, "call('TIME')", '{ ARGV[#ARGV - 1], ARGV[#ARGV] }'),
-  /('PX', |'PEXPIRE', key, )ceil/g,
+  replaced(
+    replaced(decideScript.source, '#ARGV', '#ARGV - 2'),
+    "call('TIME')",
+    '{ ARGV[#ARGV - 1], ARGV[#ARGV] }',
+  ),
+  /('PX', |'PEXPIRE', key, |format\('%d', )ceil/g,
   `$1${extraTtlMs} + ceil`,
 )
 
@@ -24,7 +28,6 @@ export type Verdict = {
   remaining: number
   resetUs: number
   waitUs: number
-  charged: number
 }
 
 /** Has a real Redis decide one call at one level, at a moment that the test chooses. */
@@ -38,13 +41,12 @@ export async function decideAt(
   const row = rowOf(policy, { need: 1, most: step.need ?? 1, ...step })
   const time = [Math.floor(atUs / 1e6), Math.round(atUs % 1e6)]
   const reply = await redis.eval(source, 1, key, '1', ...row.args, '-1', ...time)
-  const [, allowed, remaining, resetUs, waitUs, charged] = reply as number[]
+  const [, allowed, remaining, resetUs, waitUs] = reply as number[]
   return {
     allowed: allowed === 1,
     remaining: remaining ?? NaN,
     resetUs: resetUs ?? NaN,
     waitUs: waitUs ?? NaN,
-    charged: charged ?? NaN,
   }
 }
 

@@ -138,7 +138,7 @@ export function createChannel({
   )
   const stopState = redis.onState((state) => {
     if (state === 'ready') lookAll()
-    else for (const shard of shards) shard.disconnected()
+    else for (const shard of shards) shard.doubt()
   })
   const heartbeat = setInterval(() => {
     for (const shard of shards) shard.beat()
@@ -162,7 +162,7 @@ export function createChannel({
       stopActive()
       stopState()
       unsubscribe?.()
-      for (const shard of shards) shard.distrust()
+      for (const shard of shards) shard.close()
     },
   }
 }

@@ -2,7 +2,9 @@ import { createCircuit, type Circuit } from '../circuit.ts'
 import type { RedisConnection } from '../connection.ts'
 import type { Log } from '../log.ts'
 import { defineScript } from '../script.ts'
+import { before, late } from './before.ts'
 import { prelude } from './prelude.ts'
+import { reissue } from './reissue.ts'
 import { createRing, type Announcement, type Call, type Issue, type Ring } from './ring.ts'
 import { createServerClock } from './server-clock.ts'
 
@@ -65,10 +67,9 @@ export class Shard {
   readonly #early = new Set<number>()
   /** Issues that the present epoch may lack. */
   #dirty = false
+  /** They are being announced again. */
   #settling = false
-  /** Counts the command connection's, and which of them was asked last where the channel stands. */
-  #connection = 0
-  #askedConnection = 0
+  #closed = false
   #looking: Promise<void> | undefined
   #lookAgain = false
   #wasTrusted = false
@@ -94,17 +95,9 @@ export class Shard {
     this.lastProofMs = now()
   }
 
-  /**
-   * Nothing that this process announced is missing in the history that the connection leads to. After a reconnection that
-   * is not known before the answer to the first question: it may lead to a new master, which lost the last announcements.
-   */
+  /** Nothing that this process announced is waiting to be delivered. */
   get settled(): boolean {
-    return !this.#dirty && !this.#settling && this.#connection === this.#askedConnection
-  }
-
-  /** The command connection was lost; the next one may lead to another history. */
-  disconnected(): void {
-    this.#connection += 1
+    return !this.#dirty && !this.#settling
   }
 
   /** How many announcements are kept to be sent again if a failover loses them. */
@@ -140,6 +133,17 @@ export class Shard {
     }
   }
 
+  /** The connection broke: the next one may lead to a history that lacks what was announced. */
+  doubt(): void {
+    this.#dirty = true
+  }
+
+  /** For good. */
+  close(): void {
+    this.#closed = true
+    this.distrust()
+  }
+
   /** Nothing kept may be used until the next proof. */
   distrust(): void {
     this.trustedUntilMs = -Infinity
@@ -171,10 +175,9 @@ export class Shard {
     const { now, deadlineMs } = this.#options
     const issue = this.#ring.add(announcement, now())
     if (!this.available) return this.#defer(issue)
-    const sending = this.#send(issue)
-    const issued = await before(deadlineMs, sending)
-    if (issued === undefined) this.circuit.failed(new Error(`no answer within ${deadlineMs} ms`))
-    return issued ?? this.#defer(issue)
+    const issued = await before(deadlineMs, this.#send(issue))
+    if (issued === late) this.circuit.failed(new Error(`no answer within ${deadlineMs} ms`))
+    return issued === late || issued === undefined ? this.#defer(issue) : issued
   }
 
   async #send(issue: Issue): Promise<Issued | undefined> {
@@ -192,8 +195,9 @@ export class Shard {
         if (issue.epoch !== this.epoch) return undefined
       }
       return { outcome: 'applied', epoch, sequence, reply }
-    } catch {
+    } catch (cause) {
       issue.flying = false
+      if (!isRefusal(cause)) this.circuit.failed(cause)
       return undefined
     }
   }
@@ -228,7 +232,6 @@ export class Shard {
     if (redis.state !== 'ready') return
     const { active, times } = subscription()
     const sentAtMs = now()
-    const connection = this.#connection
     const [epochThen, sequenceThen] = [this.epoch, this.sequence]
     let reply: (string | number)[]
     try {
@@ -237,8 +240,7 @@ export class Shard {
         args: [epochThen, sequenceThen.toFixed(0)],
       })) as (string | number)[]
     } catch (cause) {
-      const refused = cause instanceof Error && /^(NOREPLICAS|READONLY|OOM)/.test(cause.message)
-      if (!refused) this.circuit.failed(cause)
+      if (!isRefusal(cause)) this.circuit.failed(cause)
       return
     }
     const answeredAtMs = now()
@@ -256,12 +258,11 @@ export class Shard {
       this.sequence = Number(sequence)
       this.#early.clear()
     }
-    this.#askedConnection = connection
     if (this.#dirty && !(await this.#settle())) return
     this.#ring.prune(answeredAtMs)
     if (this.#early.size > 0) this.#lookAgain = true
     // Something did not fit while this was under way; the next answer proves more.
-    if (this.#lookAgain || !active || subscription().times !== times) return
+    if (this.#closed || this.#lookAgain || !active || subscription().times !== times) return
     this.trustedUntilMs = sentAtMs + trustWindowMs
     this.lastProofMs = sentAtMs
     this.#report(true)
@@ -284,28 +285,17 @@ export class Shard {
   /** Announces again what the present epoch may lack. Whether it has everything now. */
   async #settle(): Promise<boolean> {
     if (this.circuit.state === 'open') return false
-    this.#settling = true
+    const { epoch } = this
     this.#dirty = false
-    try {
-      return await this.#announceDue(this.epoch)
-    } finally {
-      this.#settling = false
-    }
-  }
-
-  async #announceDue(epoch: string): Promise<boolean> {
+    this.#settling = true
     const due = this.#ring.due(epoch)
-    for (let from = 0; from < due.length; from += 100) {
-      const batch = due.slice(from, from + 100)
-      const replies = await Promise.allSettled(batch.map((issue) => this.#run(issue)))
-      for (const [at, reply] of replies.entries()) {
-        const issue = batch[at]
-        if (reply.status === 'fulfilled' && issue) issue.epoch = String(reply.value[0])
-      }
-      if (batch.some((issue) => issue.epoch !== epoch)) {
+    try {
+      if (!(await reissue(due, epoch, (issue) => this.#run(issue)))) {
         this.#dirty = true
         return false
       }
+    } finally {
+      this.#settling = false
     }
     if (due.length > 0) {
       this.#options.log.info(
@@ -329,16 +319,6 @@ export class Shard {
   }
 }
 
-/** What `work` resolves to, or undefined when it takes longer. `work` must not reject. */
-async function before<T>(milliseconds: number, work: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => {
-    // When it was this process that stood still, the answer may be there: it is read before immediates run.
-    timer = setTimeout(() => setImmediate(resolve, undefined), milliseconds)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
+/** It answered, but does not want to: memory is full, or it is no master, or has lost its replicas. */
+const isRefusal = (cause: unknown) =>
+  cause instanceof Error && /^(OOM|NOREPLICAS|READONLY|MISCONF|NOPERM)/.test(cause.message)

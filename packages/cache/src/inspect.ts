@@ -1,0 +1,58 @@
+import { decodePayload, Sealed } from './codec.ts'
+import { headerLength } from './entry.ts'
+import { Flight } from './flight.ts'
+import type { KindCore } from './kind-core.ts'
+import { localKey, type Key } from './kind-name.ts'
+
+/** What a tier would answer. Two looks with the same `identity` saw the same entry, untouched by any invalidation. */
+export type Seen = {
+  readonly tier: 'l1' | 'l2'
+  readonly value: unknown
+  readonly identity: string
+}
+
+/**
+ * What each tier of this process would answer for the key, by the rules of a read, but without loading, without being
+ * counted and without keeping anything. Entries past their TTL are known to be old, and are not shown.
+ */
+export async function inspect(core: KindCore, key: Key): Promise<readonly Seen[]> {
+  const encoded = core.names.encode(key)
+  const id = localKey(encoded)
+  const seen: Seen[] = []
+  const slot = core.slotOf(id, core.space.now())
+  if (slot !== undefined) {
+    const { values, stamps, loadedAt } = core.l1
+    const kept = values[slot]
+    const value = kept instanceof Sealed ? decodePayload(kept.entry) : kept
+    seen.push({ tier: 'l1', value, identity: `${stamps[slot]} ${loadedAt[slot]}` })
+  }
+  const before = await header(core, encoded)
+  if (before === undefined) return seen
+  const { value, status, copy } = await look(core, id, encoded)
+  // Another entry meanwhile: then this one is gone.
+  if (status === 'hit' && (await header(core, encoded)) === before) {
+    seen.push({ tier: 'l2', value: copy ? copy() : value, identity: before })
+  }
+  return seen
+}
+
+/** Reads L2 as a flight does, for nobody: poisoned, it leaves nothing in L1. */
+function look(core: KindCore, id: string, encoded: string): Flight['promise'] {
+  const request = core.requestOf(undefined, undefined)
+  const flight = new Flight(core, `i${id}`, encoded, request, { id, refreshOf: -Infinity })
+  flight.poisoned = true
+  flight.start('ordinary')
+  return flight.promise
+}
+
+function header(core: KindCore, encoded: string): Promise<string | undefined> {
+  const shard = core.shardOf(encoded)
+  if (!shard.available) return Promise.resolve(undefined)
+  return new Promise((resolve) => {
+    core.remoteOf(shard).read({
+      entry: core.entryKey(encoded, shard),
+      tags: [],
+      done: (found) => resolve(found?.bytes?.toString('latin1', 0, headerLength)),
+    })
+  })
+}

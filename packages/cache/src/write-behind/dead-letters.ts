@@ -1,0 +1,71 @@
+import type { RedisConnection } from '@wattle/redis'
+import { unpackKey, unpackValue, type Change, type Packed } from './change.ts'
+import { entryOf, fieldsOf } from './journal.ts'
+import type { Place } from './place.ts'
+
+/** A change that the source refused, and why. */
+export type DeadLetter<V> = Change<V> & {
+  readonly id: string
+  readonly cause: string
+  readonly attempts: number
+}
+
+/** For operators. Every call rejects when Redis does not serve. */
+export type DeadLetters<V> = {
+  /** The oldest ones. */
+  list(most?: number): Promise<DeadLetter<V>[]>
+  /**
+   * Accepts the change again, as the newest of its key: it goes over whatever was written since. Whether it was there.
+   * Rejects with WriteRefusedError when there is no room; then it stays.
+   */
+  redrive(id: string): Promise<boolean>
+  /** Gives the change up. Whether it was there. */
+  discard(id: string): Promise<boolean>
+}
+
+export function createDeadLetters<V>({
+  redis,
+  place,
+  accept,
+  invalidate,
+}: {
+  redis: RedisConnection
+  place: Place
+  accept: (packed: Packed) => Promise<number>
+  invalidate: (encoded: readonly string[]) => Promise<unknown>
+}): DeadLetters<V> {
+  const { client } = redis
+  const range = async (from: string, to: string, most: number) =>
+    (await client.callBuffer('XRANGE', place.dead, from, to, 'COUNT', most)) as [
+      id: Buffer,
+      fields: Buffer[],
+    ][]
+  const discard = async (id: string) => (await client.xdel(place.dead, id)) === 1
+
+  return {
+    async list(most = 100) {
+      return (await range('-', '+', most)).flatMap((raw) =>
+        entryOf(raw).map(({ id, codecs, keyBytes, valueBytes }) => {
+          const fields = fieldsOf(raw[1])
+          return {
+            id,
+            key: unpackKey(codecs, keyBytes),
+            value: unpackValue(codecs, valueBytes) as V,
+            version: Number(fields.get('version')),
+            cause: fields.get('cause')?.toString() ?? '',
+            attempts: Number(fields.get('attempts')),
+          }
+        }),
+      )
+    },
+    async redrive(id) {
+      const [entry] = (await range(id, id, 1)).flatMap(entryOf)
+      if (!entry) return false
+      // Twice rather than never: it is taken away only when it is accepted.
+      await accept(entry)
+      await invalidate([entry.encoded])
+      return discard(id)
+    },
+    discard,
+  }
+}

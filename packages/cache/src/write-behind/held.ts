@@ -1,0 +1,65 @@
+import { unpackKey, unpackValue, type Change } from './change.ts'
+import type { JournalEntry } from './journal.ts'
+
+/** What the writer has in hand of one key: its newest change, and the entries that are done with when that is written. */
+export type Held = {
+  readonly encoded: string
+  newest: JournalEntry
+  ids: string[]
+  attempts: number
+  notBeforeMs: number
+}
+
+/** The changes that a writer has in hand, one for each key: the last wins. */
+export function createHeld() {
+  const byKey = new Map<string, Held>()
+  let entries = 0
+  return {
+    get keys() {
+      return byKey.size
+    },
+    get entries() {
+      return entries
+    },
+    /**
+     * Whether its key had a change already; of the two the newer is kept. Entries come in the order of their versions, but
+     * from the beginning once more where the group was lost and made anew.
+     */
+    add(entry: JournalEntry): boolean {
+      entries++
+      const held = byKey.get(entry.encoded)
+      if (!held) {
+        const { encoded } = entry
+        byKey.set(encoded, { encoded, newest: entry, ids: [entry.id], attempts: 0, notBeforeMs: 0 })
+        return false
+      }
+      held.ids.push(entry.id)
+      if (entry.version <= held.newest.version) return true
+      held.newest = entry
+      // It is another value, which may well be written.
+      held.attempts = 0
+      held.notBeforeMs = 0
+      return true
+    },
+    remove(done: readonly Held[]): void {
+      for (const { encoded, ids } of done) {
+        if (byKey.delete(encoded)) entries -= ids.length
+      }
+    },
+    due: (nowMs: number): Held[] => [...byKey.values()].filter((one) => one.notBeforeMs <= nowMs),
+    /** When the next one is due; Infinity where there is none. */
+    nextDueMs: () => Math.min(...[...byKey.values()].map(({ notBeforeMs }) => notBeforeMs)),
+  }
+}
+
+export type HeldChanges = ReturnType<typeof createHeld>
+
+/** Throws when it cannot be read. */
+export function changeOf<V>({ newest }: Held): Change<V> {
+  const { codecs, keyBytes, valueBytes, version } = newest
+  return {
+    key: unpackKey(codecs, keyBytes),
+    value: unpackValue(codecs, valueBytes) as V,
+    version,
+  }
+}

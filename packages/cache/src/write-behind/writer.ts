@@ -1,0 +1,122 @@
+import type { HeldWork } from '../locks/work-within.ts'
+import type { Delivery, Counts } from './delivery.ts'
+import { SourceAwayError } from './delivery.ts'
+import type { HeldChanges } from './held.ts'
+import type { Journal, JournalEntry } from './journal.ts'
+import type { Log } from '../space.ts'
+
+/** From so many deliveries on, an entry may be what ended the processes that had it: from there one is taken at a time. */
+const carefulFrom = 3
+/** Delivered alone so often and never brought to an end: it ends the processes that write it. */
+const maxDeliveries = 20
+/** Entries looked at when a writer begins. */
+const mostLookedAt = 1_000
+
+/** One turn of a process as the writer, from the moment it has the lock. */
+export function createWriter({
+  name,
+  journal,
+  held,
+  delivery,
+  batchSize,
+  everyMs,
+  blockMs,
+  counts,
+  log,
+  now,
+  pause,
+}: {
+  name: string
+  journal: Journal
+  held: HeldChanges
+  delivery: Delivery
+  batchSize: number
+  everyMs: number
+  blockMs: number
+  counts: Counts
+  log: Log
+  now: () => number
+  pause: (ms: number, signal: AbortSignal) => Promise<void>
+}) {
+  const mostRead = batchSize * 10
+  const mostHeld = batchSize * 20
+  let outages = 0
+
+  function take(entries: readonly JournalEntry[]): void {
+    for (const entry of entries) if (held.add(entry)) counts.coalesced++
+  }
+
+  async function writeDue(work: HeldWork): Promise<void> {
+    try {
+      const due = held.due(now())
+      for (let from = 0; from < due.length; from += batchSize) {
+        await delivery.deliver(due.slice(from, from + batchSize), work)
+      }
+      if (outages > 0) log.info({ writes: name }, `the source of ${name} takes changes again`)
+      outages = 0
+    } catch (cause) {
+      if (!(cause instanceof SourceAwayError)) throw cause
+      if (outages++ === 0) {
+        log.warn({ writes: name, err: cause.cause }, `${cause.message}: changes wait`)
+      }
+      await pause(Math.min(5_000, 50 * 2 ** Math.min(outages, 10)), work.signal)
+    }
+  }
+
+  /** What the last writer had in hand when it ended. */
+  async function takeOver(work: HeldWork): Promise<void> {
+    const left = await journal.deliveries('-', mostLookedAt)
+    const careful = Math.max(0, ...left.values()) >= carefulFrom
+    for (let from = '0-0', first = true; first || from !== '0-0'; first = false) {
+      const { next, entries } = await journal.takeOver(from, careful ? 1 : mostRead)
+      from = next
+      const mine = await undone(entries)
+      take(mine)
+      const [entry] = mine
+      if (careful && entry) await judge(entry)
+      await writeDue(work)
+    }
+  }
+
+  /**
+   * Of entries that a writer had before, those that are to be written: an entry without a mark was written, and of one that
+   * was overtaken nobody knows whether the newer one was, so writing it might go back.
+   */
+  async function undone(entries: readonly JournalEntry[]): Promise<JournalEntry[]> {
+    const newest = await journal.pendingOf(entries.map(({ encoded }) => encoded))
+    const done = entries.filter(({ version }, at) => newest[at] !== version)
+    if (done.length > 0) await delivery.drop(done)
+    return entries.filter(({ version }, at) => newest[at] === version)
+  }
+
+  async function judge({ id, encoded }: JournalEntry): Promise<void> {
+    const times = (await journal.deliveries(id, 1)).get(id) ?? 0
+    if (times <= maxDeliveries) return
+    const one = held.due(Infinity).find((other) => other.encoded === encoded)
+    if (one) await delivery.bury(one, `delivered ${times} times, and never brought to an end`)
+  }
+
+  /** Until the lock is lost, Redis does not serve (rejects), or `isEnding` and everything is written. */
+  return async function lead(work: HeldWork, isEnding: () => boolean): Promise<void> {
+    held.remove(held.due(Infinity))
+    await takeOver(work)
+    while (!work.signal.aborted) {
+      const beganMs = now()
+      const room = Math.min(mostRead, mostHeld - held.entries)
+      const dueInMs = Math.max(0, held.nextDueMs() - now())
+      const waitMs = isEnding() ? 0 : Math.floor(Math.min(blockMs, dueInMs))
+      const entries = room > 0 ? await journal.read(room, waitMs) : []
+      take(entries)
+      await writeDue(work)
+      if (isEnding() && entries.length === 0 && held.keys === 0) return
+      if (entries.length === 0 && held.keys === 0) continue
+      // What comes within this time goes out together; a full read means that more is waiting.
+      const untilNextMs = entries.length === mostRead ? 0 : everyMs - (now() - beganMs)
+      const pauseMs = Math.max(
+        isEnding() ? Math.min(untilNextMs, 20) : untilNextMs,
+        room > 0 ? 0 : 20,
+      )
+      if (pauseMs > 0) await pause(pauseMs, work.signal)
+    }
+  }
+}

@@ -1,0 +1,234 @@
+import { connectRedis, personal } from '@wattle/redis'
+import { startRedis } from '@wattle/testkit'
+import { describe, expect, onTestFinished } from 'vitest'
+import { PendingUnknownError, WriteRefusedError } from '../src/index.ts'
+import { expectNothingWaits, gate, soon, test, textOf } from './write-behind-setup.ts'
+
+const row = (id: string, amount: number) => ({ id, amount })
+const away = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+
+describe('C5 write-behind: a source that refuses', () => {
+  test('a change that the source refuses is tried again, and holds up no other', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({ retry: { baseMs: 10 } })
+    let failures = 0
+    source.before = async (changes) => {
+      if (changes.some(({ key }) => key === 'bad') && failures++ < 4) throw new Error('not yet')
+    }
+    await Promise.all(['a', 'bad', 'b'].map((id) => one.writes.put(id, row(id, 1))))
+    await soon(() => expect([...source.rows.keys()].toSorted()).toEqual(['a', 'b', 'bad']))
+    await expectNothingWaits(one)
+    expect(await one.writes.deadLetters.list()).toEqual([])
+  })
+
+  test('after the last attempt it lies among the dead letters with its cause, readers see the source again, and an operator can redrive it', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({ retry: { baseMs: 1, maxAttempts: 3 } })
+    source.rows.set('bad', row('bad', 5))
+    source.before = async (changes) => {
+      if (changes.some(({ key }) => key === 'bad')) throw new Error('amount is negative')
+    }
+    await Promise.all(['a', 'bad'].map((id) => one.writes.put(id, row(id, -1))))
+    await soon(async () => expect(await one.writes.deadLetters.list()).toHaveLength(1))
+    const [letter] = await one.writes.deadLetters.list()
+    expect(letter).toMatchObject({
+      key: 'bad',
+      value: row('bad', -1),
+      cause: 'amount is negative',
+      attempts: 3,
+    })
+    await soon(async () => expect(await one.get('bad')).toEqual(row('bad', 5)))
+    expect(source.rows.get('a')).toEqual(row('a', -1))
+
+    source.before = async () => {}
+    expect(await one.writes.deadLetters.redrive(letter?.id ?? '')).toBe(true)
+    await soon(() => expect(source.rows.get('bad')).toEqual(row('bad', -1)))
+    expect(await one.get('bad')).toEqual(row('bad', -1))
+    expect(await one.writes.deadLetters.list()).toEqual([])
+    expect(await one.writes.deadLetters.redrive(letter?.id ?? '')).toBe(false)
+  })
+
+  test('when the dead letters are full a refused change stays in the stream: nothing is dropped', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({
+      retry: { baseMs: 1, longestMs: 5, maxAttempts: 2 },
+      maxDeadLetters: 1,
+    })
+    source.before = async (changes) => {
+      if (changes.some(({ key }) => textOf(key).startsWith('bad'))) throw new Error('no')
+    }
+    await one.writes.put('bad1', row('bad1', 1))
+    await soon(async () => expect(await one.writes.deadLetters.list()).toHaveLength(1))
+    await one.writes.put('bad2', row('bad2', 2))
+    await soon(() => expect(one.writes.statistics().failures).toBeGreaterThan(6))
+    expect(await one.writes.backlog()).toMatchObject({ changes: 1, keys: 1, deadLetters: 1 })
+    await one.cache.invalidate([one.kind.all()])
+    expect(await one.get('bad2')).toEqual(row('bad2', 2))
+    const [letter] = await one.writes.deadLetters.list()
+    expect(await one.writes.deadLetters.discard(letter?.id ?? '')).toBe(true)
+    await soon(async () => {
+      expect(await one.writes.deadLetters.list()).toMatchObject([{ key: 'bad2' }])
+    })
+  })
+
+  test('while the source is away nothing is blamed on a change, and all is written when it is back', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({ retry: { baseMs: 1, maxAttempts: 2 } })
+    let tries = 0
+    source.before = async () => {
+      tries++
+      throw away
+    }
+    await Promise.all(['a', 'b', 'c'].map((id) => one.writes.put(id, row(id, 1))))
+    await soon(() => expect(tries).toBeGreaterThan(4))
+    expect(await one.get('a')).toEqual(row('a', 1))
+    source.before = async () => {}
+    await expectNothingWaits(one)
+    expect(source.rows.size).toBe(3)
+    expect(one.writes.statistics().dead).toBe(0)
+  })
+
+  test('a write that does not end is given up after its time-out and tried again', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({ writeTimeoutMs: 100 })
+    const aborted: boolean[] = []
+    source.before = async (_changes, signal) => {
+      if (aborted.length > 0) return
+      signal.addEventListener('abort', () => aborted.push(true))
+      await new Promise<never>(() => {})
+    }
+    await one.writes.put('a', row('a', 1))
+    await soon(() => expect(source.rows.get('a')).toEqual(row('a', 1)))
+    expect(aborted).toEqual([true])
+  })
+})
+
+describe('C5 write-behind: bounds', () => {
+  test('a full stream, too many keys and too large a value are refused in one sentence', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({ maxChanges: 3, maxKeys: 2, maxValueBytes: 100 })
+    const held = gate()
+    source.before = held.pass
+    const { put } = one.writes
+    const refused = (reason: string) => ({ name: 'WriteRefusedError', reason })
+    await put('a', row('a', 1))
+    await put('b', row('b', 1))
+    await expect(put('c', row('c', 1))).rejects.toMatchObject(refused('full'))
+    await put('a', row('a', 2))
+    const full = put('a', row('a', 3))
+    await expect(full).rejects.toMatchObject(refused('full'))
+    await expect(full).rejects.toThrow(
+      'the change of a was refused, since maxChanges (3) wait for the source already: see why they are not written, or raise the bound',
+    )
+    const large = put('a', { id: 'x'.repeat(200), amount: 1 })
+    await expect(large).rejects.toMatchObject(refused('too-large'))
+    await expect(large).rejects.toThrow(/takes 2\d\d bytes, more than maxValueBytes \(100\)/)
+    // What was refused is not visible either.
+    expect(await one.get('a')).toEqual(row('a', 2))
+    expect(await one.get('c')).toEqual(row('c', 0))
+    held.open()
+    await expectNothingWaits(one)
+    await put('c', row('c', 1))
+  })
+
+  test('an option out of range is refused in one sentence that names it', async ({ writer }) => {
+    await expect(writer({ batchSize: 0 })).rejects.toThrow(
+      new RangeError('batchSize of write-behind meters is 0: give a whole number from 1 on'),
+    )
+  })
+
+  test('a personal part of a key is refused, since the stream would hold it in clear', async ({
+    writer,
+  }) => {
+    const one = await writer()
+    const put = one.writes.put(['user', { mail: personal('a@b.example') }], row('a', 1))
+    await expect(put).rejects.toThrow(/^the key \S+ has a part made by personal\(\)/)
+  })
+})
+
+describe('C5 write-behind: Redis away', () => {
+  test('while `state` is frozen a put rejects, a load refuses to guess, and both work again later', async ({
+    open,
+    source,
+  }) => {
+    await using server = await startRedis({ group: 'state' })
+    const redis = connectRedis({ url: server.url, name: 'state' })
+    onTestFinished(() => redis.close())
+    await redis.whenReady(5_000)
+    const { cache } = await open()
+    const kind = cache.kind('meter', { ttl: '1m' })
+    const writes = cache.writeBehind(kind, { redis, name: 'm', write: source.write as never })
+    await writes.put('a', row('a', 1))
+    await soon(() => expect(source.rows.get('a')).toEqual(row('a', 1)))
+    server.freeze()
+    const put = writes.put('a', row('a', 2))
+    await expect(put).rejects.toThrow(WriteRefusedError)
+    await expect(put).rejects.toMatchObject({ reason: 'away' })
+    await cache.invalidate([kind.all()])
+    const load = () => kind.getOrSet('a', () => source.load('a'))
+    await expect(load()).rejects.toThrow(PendingUnknownError)
+    server.thaw()
+    await soon(async () => expect(await load()).toEqual(source.rows.get('a')))
+    await soon(async () => writes.put('a', row('a', 3)))
+    await soon(() => expect(source.rows.get('a')).toEqual(row('a', 3)))
+    await writes.stop()
+  })
+
+  test("with whenStateIsAway: 'source' a load asks the source instead", async ({
+    open,
+    source,
+  }) => {
+    await using server = await startRedis({ group: 'state' })
+    const redis = connectRedis({ url: server.url, name: 'state' })
+    onTestFinished(() => redis.close())
+    await redis.whenReady(5_000)
+    const { cache } = await open()
+    const kind = cache.kind('meter', { ttl: '1m' })
+    const whenStateIsAway = 'source'
+    const write = source.write as never
+    const writes = cache.writeBehind(kind, { redis, name: 'm', write, whenStateIsAway })
+    server.freeze()
+    expect(await kind.getOrSet('a', () => source.load('a'))).toEqual(row('a', 0))
+    server.thaw()
+    await writes.stop({ withinMs: 0 })
+  })
+
+  test('while `cache` is frozen a put is accepted, and read here; the cache follows', async ({
+    writer,
+    server,
+    source,
+  }) => {
+    const one = await writer()
+    await one.get('a')
+    const held = gate()
+    source.before = held.pass
+    server.freeze()
+    try {
+      const { cache } = await one.writes.put('a', row('a', 1))
+      expect(cache.outcome).toBe('deferred')
+      expect(await one.get('a')).toEqual(row('a', 1))
+    } finally {
+      server.thaw()
+    }
+    held.open()
+    await expectNothingWaits(one)
+    await soon(async () =>
+      expect(await one.kind.read('a', () => source.load('a'))).toMatchObject({
+        status: 'hit',
+        value: row('a', 1),
+      }),
+    )
+  })
+})

@@ -1,0 +1,106 @@
+import { connectRedis, keySpace, type RedisConnection } from '@wattle/redis'
+import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
+import { expect } from 'vitest'
+import type { Cache, Change, Key, Kind, WriteBehind, WriteBehindOptions } from '../src/index.ts'
+import { test as base } from './setup.ts'
+
+export type Row = { id: string; amount: number }
+
+/** The keys of these tests are texts. */
+export const textOf = (key: Key): string => key as string
+
+/** A source that notes what is written to it, and when it is told to, refuses or holds it. */
+export function createSource() {
+  const source = {
+    rows: new Map<string, Row | undefined>(),
+    /** Keys of each batch that was written. */
+    batches: [] as string[][],
+    versions: [] as number[],
+    loads: 0,
+    /** Runs before a batch is written. */
+    before: async (_changes: readonly Change<Row>[], _signal: AbortSignal): Promise<void> => {},
+    load: async (id: string): Promise<Row> => {
+      source.loads++
+      return source.rows.get(id) ?? { id, amount: 0 }
+    },
+    write: async (
+      changes: readonly Change<Row>[],
+      { signal }: { signal: AbortSignal },
+    ): Promise<void> => {
+      await source.before(changes, signal)
+      source.batches.push(changes.map(({ key }) => textOf(key)))
+      for (const { key, value, version } of changes) {
+        source.rows.set(textOf(key), value)
+        source.versions.push(version)
+      }
+    },
+  }
+  return source
+}
+
+type Opened = {
+  kind: Kind<Row>
+  writes: WriteBehind<Row>
+  cache: Cache
+  state: RedisConnection
+  /** The key of this part of it in `state`. */
+  key(part: 'stream' | 'pending' | 'dead'): string
+  get(id: string): Promise<Row>
+}
+
+export const test = base.extend<{
+  stateServer: TestRedis
+  source: ReturnType<typeof createSource>
+  /** A process with a kind that is written behind; all of one test share namespace and source. */
+  writer: (options?: Partial<WriteBehindOptions<Row>>) => Promise<Opened>
+}>({
+  stateServer: [
+    async ({}, use) => {
+      await using server = await startRedis({ group: 'state' })
+      await use(server)
+    },
+    { scope: 'file' },
+  ],
+  source: async ({}, use) => use(createSource()),
+  writer: async ({ open, stateServer, source }, use) => {
+    const opened: Opened[] = []
+    await use(async (options) => {
+      const { cache, redis } = await open()
+      const state = connectRedis({ url: stateServer.url, name: 'state' })
+      await state.whenReady(5_000)
+      const kind = cache.kind<Row>('meter', { ttl: '1m' })
+      const writes = cache.writeBehind(kind, {
+        redis: state,
+        name: 'meters',
+        write: source.write,
+        everyMs: 20,
+        takeOverAfterMs: 1_000,
+        ...options,
+      })
+      const get = (id: string) => kind.getOrSet(id, () => source.load(id))
+      const keys = keySpace({ environment: 'test', service: redis.name })
+      const key = (part: string) => keys.key('writes', 'meters', part)
+      const one = { kind, writes, cache, state, key, get }
+      opened.push(one)
+      return one
+    })
+    await Promise.all(
+      opened.map(async ({ writes, state }) => {
+        await writes.stop({ withinMs: 0 })
+        await state.close()
+      }),
+    )
+  },
+})
+
+/** A source that stays where it is until the test lets it go on. */
+export function gate() {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { pass: () => promise, open: () => resolve() }
+}
+
+export const soon = <T>(check: () => T | Promise<T>) => eventually(check, { withinMs: 15_000 })
+
+export async function expectNothingWaits({ writes }: { writes: WriteBehind<Row> }): Promise<void> {
+  await soon(async () => expect(await writes.backlog()).toMatchObject({ changes: 0, keys: 0 }))
+}
