@@ -22,7 +22,7 @@ configurations() {
   cat <<END
 holds  | short | key                                  | key  | -DNW=2 -DNO=1 -DNOR0 -DDROP -DLEXP
 breaks | short | key, without deleting the lease      | key  | -DNW=2 -DNO=1 -DNOR0 -DDROP -DLEXP -DWITHOUT_LEASE_DELETE
-breaks | short | key, without the lease at the fill   | key  | -DNW=2 -DNO=1 -DNOR0 -DDROP -DLEXP -DWITHOUT_LEASE_CHECK
+breaks | long  | key, without the lease at the fill   | key  | -DNW=2 -DNO=1 -DNOR0 -DDROP -DLEXP -DWITHOUT_LEASE_CHECK
 breaks | short | key, without the fence of L1         | key  | -DNW=2 -DNO=1 -DNOR0 -DDROP -DLEXP -DWITHOUT_L1_FENCE
 breaks | short | key, without noticing gaps           | key  | -DNW=2 -DNO=1 -DNOR0 -DDROP -DLEXP -DWITHOUT_GAP
 breaks | short | key, writer dies, no outbox          | key  | -DNW=1 -DNOR0 -DDROP -DCRASH
@@ -37,9 +37,9 @@ breaks | long  | key, two masters, any may take writes       | key | $faults -DN
 breaks | long  | key, two masters, any proves trust          | key | $faults -DNF=1 -DSPLIT -DSTAMP -DSRVREAD -DMINREPL -DREPLYEPOCH -DRDREPL
 breaks | long  | key, two masters, any may be read           | key | $faults -DNF=1 -DSPLIT -DSTAMP -DSRVREAD -DMINREPL -DHBWRITE -DREPLYEPOCH
 holds  | short | tags                                 | tags | -DNWT=1 -DFENCETAB
-holds  | short | tags of a value, asked for afterwards | tags | -DNWT=1 -DFENCETAB -DTWOTRIPS
-breaks | short | tags, the sequence read after the load | tags | -DNWT=1 -DFENCETAB -DSEQAFTER
-breaks | short | tags, judged by what is known here    | tags | -DNWT=1 -DFENCETAB -DLOCALTAB
+holds  | long  | tags of a value, asked for afterwards | tags | -DNWT=1 -DFENCETAB -DTWOTRIPS
+breaks | long  | tags, the sequence read after the load | tags | -DNWT=1 -DFENCETAB -DSEQAFTER
+breaks | long  | tags, judged by what is known here    | tags | -DNWT=1 -DFENCETAB -DLOCALTAB
 breaks | short | tags, without the fence of L1         | tags | -DNWT=1
 holds  | long  | tags, failover, strict               | tags-failover | $one -DSTRICT
 holds  | long  | tags, failover, ordinary             | tags-failover | $one

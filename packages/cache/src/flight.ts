@@ -158,8 +158,13 @@ export class Flight {
     }
     const more = entry.tags.filter((name) => !this.tags.includes(name))
     if (more.length === 0) return this.#judgeTags(entry, tags)
-    // Tags that only the entry knows of: ask for them now.
-    this.#ask(more, (found) => this.#judgeTags(entry, [...tags, ...found.tags]))
+    // Tags that only the entry knows of: ask for them now. They say nothing if Redis was emptied in between.
+    const header = this.#seen
+    this.#ask(more, (found) => {
+      const isSame = found.bytes?.subarray(0, headerLength).equals(Buffer.from(header))
+      if (isSame) this.#judgeTags(entry, [...tags, ...found.tags])
+      else this.#lease()
+    })
   }
 
   #judgeTags(entry: Entry, tags: readonly (Buffer | null)[]): void {

@@ -193,7 +193,7 @@ describe('C12 what the checker finds', () => {
   test('tiers that still differ, hanging calls, ended clients and load that stays', () => {
     const audit = { agreedAfterMs: undefined, differing: ['strict 0 in process 1: 1, not 2'] }
     expect(found([], { phases: [phase('failover', 0, { audit })] })).toEqual(only('agree'))
-    const late = [{ process: 1, what: 'get', ms: 2_500, atMs: 100 }]
+    const late = [{ process: 1, what: 'get', ms: 2_600, atMs: 100 }]
     expect(found([], { late })).toEqual(only('settle'))
     const ended = [{ process: 1, what: 'the client ended', atMs: 100 }]
     expect(found([], { broken: ended })).toEqual(only('alive'))

@@ -156,6 +156,9 @@ export const faults: readonly Fault[] = [
       for (const node of group.nodes) group.freeze(node)
       await wait(3_000)
       for (const node of group.nodes) group.thaw(node)
+      // Sentinels that saw a dead master may still elect another one.
+      await wait(1_000)
+      await group.whenReady(60_000)
       await takesWrites(group)
     },
   },

@@ -33,6 +33,21 @@ export function createRecorder(process: number) {
     lastTick = clockMs()
   }, tickMs)
 
+  /**
+   * When a read that is made now counts as begun: now; or, where the process was stopped in the middle of a turn of its event
+   * loop, when the turn began. The cache looks at the clock once for a few reads of one turn, and a caller that had got
+   * the value a moment earlier would have been stopped with it all the same.
+   */
+  let turnBeganMs: number | undefined
+  function beginning(): number {
+    const now = clockMs()
+    if (turnBeganMs === undefined) {
+      turnBeganMs = now
+      setImmediate(() => (turnBeganMs = undefined))
+    }
+    return now - turnBeganMs > stallMs ? turnBeganMs : now
+  }
+
   /** Settles like `call`. One that takes too long is reported, also while it has not settled yet. */
   async function track<T>(what: string, call: () => Promise<T>): Promise<T> {
     const id = {}
@@ -66,7 +81,7 @@ export function createRecorder(process: number) {
     ): Promise<void> {
       const alone = rows.map((row) => (reading.get(row) ?? 0) === 0)
       for (const row of rows) reading.set(row, (reading.get(row) ?? 0) + 1)
-      const startMs = clockMs()
+      const startMs = beginning()
       try {
         const seen = await track(what, call)
         const endMs = clockMs()
