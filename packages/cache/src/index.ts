@@ -24,3 +24,10 @@ export {
   type HotKeysOptions,
 } from './hot-keys.ts'
 export type { AdaptiveOptions } from './adaptive.ts'
+export {
+  checkBudgets,
+  keepBudget,
+  type Budget,
+  type BudgetOptions,
+  type BudgetUsage,
+} from './budget.ts'
