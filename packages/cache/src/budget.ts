@@ -9,7 +9,7 @@ export type BudgetOptions = {
   cache: Cache
   /** What the namespace may take in Redis, by summed MEMORY USAGE. */
   bytes: number
-  /** How long one walk over the keys takes, at least. Default 5,000. */
+  /** How long one walk over the keys takes; up to three times as long while there is much room left. Default 5,000. */
   passMs?: number
 }
 
@@ -36,6 +36,7 @@ const dutyMs = 10_000
 const weighEvery = 4
 /** Of the budget: what is aimed at, so that what comes in during a walk finds room. */
 const aim = 0.96
+const slowest = 3
 
 /**
  * Keeps a namespace on a shared Redis within its budget, by removing its own coldest entries.
@@ -65,6 +66,7 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
 
   let last: Weight | undefined
   let before: Weight | undefined
+  let lastMs = passMs
   let removed = 0
   let heldMs = -Infinity
   const usage = (): BudgetUsage => ({
@@ -74,12 +76,19 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
     removed,
   })
 
+  /** Between two looks at a key lies one walk: what was there then, and what came, is there now or was removed. */
+  const inflow = () =>
+    last && before ? Math.max(0, last.bytes + last.removedBytes - before.bytes) : 0
+
   /** What has to go during the next walk. */
-  function excess(): number {
-    if (!last) return 0
-    // Between two looks at a key lies one walk: what was there then, and what came, is there now or was removed.
-    const inflow = before ? Math.max(0, last.bytes + last.removedBytes - before.bytes) : 0
-    return Math.max(0, last.bytes + inflow - aim * budgetBytes)
+  const excess = () => (last ? Math.max(0, last.bytes + inflow() - aim * budgetBytes) : 0)
+
+  /** How long the next walk may take: longer than `passMs` while what comes in takes long to fill the room that is left. */
+  function paceMs(): number {
+    if (!last || !before) return passMs
+    const room = Math.max(0, aim * budgetBytes - last.bytes)
+    const fillsInMs = (room / Math.max(1, inflow())) * lastMs
+    return Math.min(slowest * passMs, Math.max(passMs, fillsInMs / 3))
   }
 
   /** Whether this process has the duty; asked once a second only. While Redis does not answer it is not given up. */
@@ -101,6 +110,7 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
     heldMs = -Infinity
     if (!(await mayGoOn())) return undefined
     const goal = excess()
+    const startedMs = space.now()
     try {
       const weight = await pass({
         space,
@@ -115,6 +125,7 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
       if (!weight) return undefined
       before = last
       last = weight
+      lastMs = space.now() - startedMs
       removed += weight.removed
       space.statistics.evictedFromL2(weight.removed)
       bytesGauge.set(l2, weight.bytes)
@@ -137,7 +148,7 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
   let loop: Promise<void> | undefined
   async function keepOn(): Promise<void> {
     while (!stopping) {
-      const done = await walk(passMs)
+      const done = await walk(paceMs())
       if (!done) await sleep(Math.min(passMs, 1_000), undefined, { ref: false })
     }
     await duty.leave()
