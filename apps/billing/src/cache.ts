@@ -11,6 +11,9 @@ export type PageRequest = {
   readonly limit: number
 }
 
+/** What the service may use of the Redis that all share. */
+export const budgetBytes = 64 * 2 ** 20
+
 export type BillingCache = ReturnType<typeof billingCache>
 
 const billsOf = (userId: string) => `user:${userId}`

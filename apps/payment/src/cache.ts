@@ -2,6 +2,9 @@ import { tag, type Cache } from '@wattle/cache'
 import type { Payment } from '@wattle/contracts'
 import type { HistoryStore, PageRequest } from './history/history-store.ts'
 
+/** What the service may use of the Redis that all share. */
+export const budgetBytes = 64 * 2 ** 20
+
 export type PaymentCache = ReturnType<typeof paymentCache>
 
 const recentLimit = 10

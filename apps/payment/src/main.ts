@@ -1,4 +1,4 @@
-import { createCache } from '@wattle/cache'
+import { createCache, keepBudget } from '@wattle/cache'
 import { reservationRoutes } from '@wattle/contracts'
 import { openDatabase } from '@wattle/database'
 import { consume, startRelay } from '@wattle/events'
@@ -14,6 +14,7 @@ import {
 import { connectRedis, keySpace } from '@wattle/redis'
 import { createClient, createLogger, createRegistry, runService } from '@wattle/service'
 import { buildPayment } from './app.ts'
+import { budgetBytes } from './cache.ts'
 import { paymentConfig, timingOf } from './config.ts'
 import { startJanitor } from './janitor/janitor.ts'
 import { reserveThrough } from './payment/billing.ts'
@@ -53,6 +54,9 @@ await runService({
       registry,
     })
     onClose('cache', () => cache.close())
+    const budget = keepBudget({ cache, bytes: budgetBytes })
+    budget.start()
+    onClose('cache budget', () => budget.stop())
 
     const state = connectRedis({ url: config.WATTLE_REDIS_STATE_URL, name, log })
     onClose('redis state', () => state.close())

@@ -5,6 +5,9 @@ import { readPreferences } from './preferences-store.ts'
 import { readProfile } from './profile-store.ts'
 import type { DB } from './schema.ts'
 
+/** What the service may use of the Redis that all share. */
+export const budgetBytes = 128 * 2 ** 20
+
 export type UserCache = ReturnType<typeof userCache>
 
 /** The writes that change what is cached. */

@@ -1,4 +1,4 @@
-import { createCache } from '@wattle/cache'
+import { createCache, keepBudget } from '@wattle/cache'
 import { openDatabase } from '@wattle/database'
 import {
   bearerAuthentication,
@@ -13,6 +13,7 @@ import {
 import { connectRedis, keySpace } from '@wattle/redis'
 import { createLogger, createRegistry, runService } from '@wattle/service'
 import { buildUser } from './app.ts'
+import { budgetBytes } from './cache.ts'
 import { userConfig } from './config.ts'
 import { startJanitor } from './janitor.ts'
 import { localInbox } from './mail/inbox.ts'
@@ -44,6 +45,9 @@ await runService({
     const keys = keySpace({ environment: config.WATTLE_ENV, service: name })
     const cache = createCache({ redis, keys, log, registry })
     onClose('cache', () => cache.close())
+    const budget = keepBudget({ cache, bytes: budgetBytes })
+    budget.start()
+    onClose('cache budget', () => budget.stop())
 
     const state = connectRedis({ url: config.WATTLE_REDIS_STATE_URL, name, log })
     onClose('redis state', () => state.close())
