@@ -99,7 +99,7 @@ export function gate() {
   return { pass: () => promise, open: () => resolve() }
 }
 
-export const soon = <T>(check: () => T | Promise<T>) => eventually(check, { withinMs: 15_000 })
+export const soon = <T>(check: () => T | Promise<T>) => eventually(check, { withinMs: 30_000 })
 
 export async function expectNothingWaits({ writes }: { writes: WriteBehind<Row> }): Promise<void> {
   await soon(async () => expect(await writes.backlog()).toMatchObject({ changes: 0, keys: 0 }))

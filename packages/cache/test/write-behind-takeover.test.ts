@@ -6,7 +6,7 @@ import { createSource, expectNothingWaits, gate, soon, test } from './write-behi
 
 const row = (id: string, amount: number) => ({ id, amount })
 
-describe('C5 write-behind: one writer after another', () => {
+describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () => {
   test('a writer that lost its lock is told, settles nothing, and another writes', async ({
     writer,
     source,
@@ -127,7 +127,7 @@ describe('C5 write-behind: one writer after another', () => {
   })
 })
 
-describe('C5 write-behind: the state group', () => {
+describe('C5 write-behind: the state group', { timeout: 60_000 }, () => {
   test(
     'what was accepted with a replica survives the death of the master',
     { timeout: 60_000 },
