@@ -42,16 +42,25 @@ export {
   type HotKeysOptions,
 } from './hot-keys.ts'
 export type { AdaptiveOptions } from './adaptive.ts'
-export type { Change } from './write-behind/change.ts'
+export type { Change as WriteBehindChange } from './write-behind/change.ts'
 export type { DeadLetter, DeadLetters } from './write-behind/dead-letters.ts'
-export type { Counts as WriteBehindCounts, RetryOptions, Write } from './write-behind/delivery.ts'
+export type {
+  Counts as WriteBehindCounts,
+  RetryOptions as WriteBehindRetry,
+  Write as WriteBehindWrite,
+} from './write-behind/delivery.ts'
 export {
   looksLikeOutage,
   PendingUnknownError,
   WriteRefusedError,
   type RefusalReason,
 } from './write-behind/errors.ts'
-export type { Accepted, Backlog, WriteBehind, WriteBehindOptions } from './write-behind/options.ts'
+export type {
+  Accepted as AcceptedWrite,
+  Backlog as WriteBehindBacklog,
+  WriteBehind,
+  WriteBehindOptions,
+} from './write-behind/options.ts'
 export {
   checkBudgets,
   keepBudget,

@@ -7,7 +7,7 @@ import { expectNothingWaits, gate, soon, test, textOf } from './write-behind-set
 const row = (id: string, amount: number) => ({ id, amount })
 const away = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
 
-describe('C5 write-behind: a source that refuses', () => {
+describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
   test('a change that the source refuses is tried again, and holds up no other', async ({
     writer,
     source,
@@ -113,7 +113,7 @@ describe('C5 write-behind: a source that refuses', () => {
   })
 })
 
-describe('C5 write-behind: bounds', () => {
+describe('C5 write-behind: bounds', { timeout: 60_000 }, () => {
   test('a full stream, too many keys and too large a value are refused in one sentence', async ({
     writer,
     source,
@@ -158,7 +158,7 @@ describe('C5 write-behind: bounds', () => {
   })
 })
 
-describe('C5 write-behind: Redis away', () => {
+describe('C5 write-behind: Redis away', { timeout: 60_000 }, () => {
   test('while `state` is frozen a put rejects, a load refuses to guess, and both work again later', async ({
     open,
     source,

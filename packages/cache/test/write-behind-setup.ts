@@ -1,7 +1,14 @@
 import { connectRedis, keySpace, type RedisConnection } from '@wattle/redis'
 import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
 import { expect } from 'vitest'
-import type { Cache, Change, Key, Kind, WriteBehind, WriteBehindOptions } from '../src/index.ts'
+import type {
+  Cache,
+  WriteBehindChange,
+  Key,
+  Kind,
+  WriteBehind,
+  WriteBehindOptions,
+} from '../src/index.ts'
 import { test as base } from './setup.ts'
 
 export type Row = { id: string; amount: number }
@@ -18,13 +25,16 @@ export function createSource() {
     versions: [] as number[],
     loads: 0,
     /** Runs before a batch is written. */
-    before: async (_changes: readonly Change<Row>[], _signal: AbortSignal): Promise<void> => {},
+    before: async (
+      _changes: readonly WriteBehindChange<Row>[],
+      _signal: AbortSignal,
+    ): Promise<void> => {},
     load: async (id: string): Promise<Row> => {
       source.loads++
       return source.rows.get(id) ?? { id, amount: 0 }
     },
     write: async (
-      changes: readonly Change<Row>[],
+      changes: readonly WriteBehindChange<Row>[],
       { signal }: { signal: AbortSignal },
     ): Promise<void> => {
       await source.before(changes, signal)
@@ -99,7 +109,7 @@ export function gate() {
   return { pass: () => promise, open: () => resolve() }
 }
 
-export const soon = <T>(check: () => T | Promise<T>) => eventually(check, { withinMs: 15_000 })
+export const soon = <T>(check: () => T | Promise<T>) => eventually(check, { withinMs: 30_000 })
 
 export async function expectNothingWaits({ writes }: { writes: WriteBehind<Row> }): Promise<void> {
   await soon(async () => expect(await writes.backlog()).toMatchObject({ changes: 0, keys: 0 }))

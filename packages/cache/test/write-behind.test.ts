@@ -3,7 +3,7 @@ import { expectNothingWaits, gate, soon, test, textOf } from './write-behind-set
 
 const row = (id: string, amount: number) => ({ id, amount })
 
-describe('C5 write-behind', () => {
+describe('C5 write-behind', { timeout: 60_000 }, () => {
   test('an accepted change is visible at once, here and in other processes, and reaches the source later', async ({
     writer,
     source,

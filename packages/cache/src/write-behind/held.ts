@@ -22,19 +22,20 @@ export function createHeld() {
       return entries
     },
     /**
-     * Whether its key had a change already; of the two the newer is kept. Entries come in the order of their versions, but
-     * from the beginning once more where the group was lost and made anew.
+     * Whether it took the place of an older change of its key. Entries come in the order of their versions; only where the
+     * group was lost and made anew do they come once more from the beginning, and then they are in hand already.
      */
     add(entry: JournalEntry): boolean {
-      entries++
       const held = byKey.get(entry.encoded)
       if (!held) {
+        entries++
         const { encoded } = entry
         byKey.set(encoded, { encoded, newest: entry, ids: [entry.id], attempts: 0, notBeforeMs: 0 })
         return false
       }
+      if (entry.version <= held.newest.version) return false
+      entries++
       held.ids.push(entry.id)
-      if (entry.version <= held.newest.version) return true
       held.newest = entry
       // It is another value, which may well be written.
       held.attempts = 0

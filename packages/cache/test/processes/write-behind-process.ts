@@ -1,7 +1,7 @@
 /** A process that puts changes, tells which were accepted, and writes them to PostgreSQL when it is its turn. */
 import { connectRedis, keySpace } from '@wattle/redis'
 import pg from 'pg'
-import { createCache, type Change } from '../../src/index.ts'
+import { createCache, type WriteBehindChange } from '../../src/index.ts'
 
 const settings = JSON.parse(process.env['SETTINGS'] ?? '{}') as {
   cacheUrl: string
@@ -39,7 +39,7 @@ const writes = cache.writeBehind(kind, {
   batchSize: 20,
   everyMs: 20,
   takeOverAfterMs: 1_000,
-  async write(changes: readonly Change<{ amount: number }>[]) {
+  async write(changes: readonly WriteBehindChange<{ amount: number }>[]) {
     process.stdout.write('writing\n')
     await pool.query(statement, [
       changes.map(({ key }) => key),
