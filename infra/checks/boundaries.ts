@@ -21,7 +21,7 @@ const allowed: Record<string, readonly string[]> = {
   servers: [],
   testkit: ['servers'],
   local: [...foundation, 'servers'],
-  checks: [],
+  checks: ['cache', 'redis'],
 }
 const ofApps = [...foundation, 'cache', 'ratelimit', 'identity', 'events', 'service']
 
@@ -113,7 +113,8 @@ type Manifest = {
   devDependencies?: Record<string, string>
 }
 
-function importsOf(source: string): string[] {
+/** What a source file imports, as it is written there. */
+export function importsOf(source: string): string[] {
   const code = source.replaceAll(/\/\*[\s\S]*?\*\//g, '')
   return [...code.matchAll(importPattern)].map((match) => match[1] ?? match[2] ?? '')
 }

@@ -87,21 +87,23 @@ export async function startBilling(options: { biller?: Biller; stateUrl?: string
 
   /** Calls as a person, with the token that the gateway would send. */
   function person(userId: Id<'usr'> = newId('usr')) {
-    const token = gateway.tokenFor({ userId, roles: [], tokenId: newId('tok') }, 'billing')
-    const headers = { authorization: `Bearer ${token}` }
+    const tokenId = newId('tok')
+    const headers = () => ({
+      authorization: `Bearer ${gateway.tokenFor({ userId, roles: [], tokenId }, 'billing')}`,
+    })
     return {
       userId,
       get: (url: string, query: Record<string, string> = {}) =>
-        app.inject({ method: 'GET', url, query, headers }),
+        app.inject({ method: 'GET', url, query, headers: headers() }),
       link: (body: object, extra: Record<string, string> = {}) =>
         app.inject({
           method: 'POST',
           url: '/bills/accounts',
-          headers: { ...headers, ...extra },
+          headers: { ...headers(), ...extra },
           payload: body,
         }),
       preview: (body: object) =>
-        app.inject({ method: 'POST', url: '/coupons/preview', headers, payload: body }),
+        app.inject({ method: 'POST', url: '/coupons/preview', headers: headers(), payload: body }),
     }
   }
 

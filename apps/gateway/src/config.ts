@@ -11,6 +11,8 @@ const schema = Type.Object({
   WATTLE_USER_URL: serviceUrl,
   WATTLE_PAYMENT_URL: serviceUrl,
   WATTLE_BILLING_URL: serviceUrl,
+  /** Where the user service tells which sessions and tokens were revoked. */
+  WATTLE_REDIS_STATE_URL: url(redisUrlSchemes),
   /** Ed25519 private key in PKCS8 PEM; further keys after it are published too. */
   WATTLE_INTERNAL_SIGNING_KEY: Type.String({ description: 'an Ed25519 private key in PEM' }),
   /** Origins whose pages may call from a browser, comma-separated; none where it is not set. */
@@ -37,6 +39,7 @@ export function gatewayConfig(env: Environment = process.env): GatewayConfig {
       WATTLE_USER_URL: assertServiceUrl,
       WATTLE_PAYMENT_URL: assertServiceUrl,
       WATTLE_BILLING_URL: assertServiceUrl,
+      WATTLE_REDIS_STATE_URL: parseRedisUrl,
       WATTLE_INTERNAL_SIGNING_KEY: readSigningKeys,
       WATTLE_CORS_ORIGINS: (origins) => origins.forEach(assertOrigin),
       WATTLE_REDIS_CACHE_URL: parseRedisUrl,

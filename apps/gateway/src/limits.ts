@@ -28,9 +28,12 @@ export type GatewayLimits = {
  * Which route has which limit: the page to open first. Routes are named as in the contracts; what is not listed has the
  * preset `default`, by person, or by address where nobody is signed in. See docs/limits.md.
  */
-const choices: Readonly<Record<string, 'login' | 'register' | 'callbacks' | Preset>> = {
+const choices: Readonly<Record<string, 'login' | 'register' | 'refresh' | 'callbacks' | Preset>> = {
   login: 'login',
   register: 'register',
+  // Sends a mail, and is counted like an attempt to open an account.
+  forgotPassword: 'register',
+  refresh: 'refresh',
   listProviders: 'search',
   // These tell whether a guess is right: a meter number gives a name, a code a discount.
   linkAccount: 'search',
@@ -40,6 +43,8 @@ const choices: Readonly<Record<string, 'login' | 'register' | 'callbacks' | Pres
 
 /** Processors send what happened in bursts, from few addresses, and signed. */
 const callbacks = tokenBucket({ limit: 3_000, windowMs: 60_000 })
+/** A token of 256 bits is not guessed; this bounds work. Everybody behind one address refreshes every 15 minutes. */
+const refreshes = tokenBucket({ limit: 1_500, windowMs: 60_000 })
 /** Over all accounts that are tried from one address, which may be that of a whole office: ten times as many guesses. */
 const guessesOfAddress = slidingCounter({ limit: 50, windowMs: 15 * 60_000 })
 
@@ -77,6 +82,9 @@ export function gatewayLimits(options: GatewayLimits): RateLimitPluginOptions {
     // Who signs in is not counted; who fails is.
     login: guesses('login', 'failed'),
     register: guesses('register', 'all'),
+    refresh: {
+      limit: rateLimits.define('refresh', { policy: times(refreshes), key: address }),
+    },
     callbacks: {
       limit: rateLimits.define('callbacks', { policy: times(callbacks), key: address }),
     },

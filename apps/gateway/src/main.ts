@@ -1,4 +1,11 @@
-import { jwksPath, readSigningKeys, remoteKeys } from '@wattle/identity'
+import {
+  jwksPath,
+  liveRevocations,
+  polledChannel,
+  remoteKeys,
+  revocations,
+  watchedKeys,
+} from '@wattle/identity'
 import { createRateLimits } from '@wattle/ratelimit'
 import { connectRedis, keySpace } from '@wattle/redis'
 import { createLogger, createRegistry, runService } from '@wattle/service'
@@ -16,11 +23,28 @@ await runService({
     const log = createLogger({ name, config })
     const registry = createRegistry(name)
 
-    const accessKeys = remoteKeys({
-      url: `${config.WATTLE_USER_URL.replace(/\/$/, '')}${jwksPath}`,
+    const userUrl = config.WATTLE_USER_URL.replace(/\/$/, '')
+    const accessKeys = remoteKeys({ url: `${userUrl}${jwksPath}`, log })
+    onClose('keys', () => accessKeys.close())
+
+    const state = connectRedis({ url: config.WATTLE_REDIS_STATE_URL, name, log })
+    onClose('redis state', () => state.close())
+    // The user service's: it issues, gateways listen.
+    const userKeys = keySpace({ environment: config.WATTLE_ENV, service: 'user' })
+    const view = revocations({
+      channel: (listener) =>
+        polledChannel({ redis: state, keys: userKeys, name: 'revocation', listener, log }),
+      source: liveRevocations({ redis: state, keys: userKeys }),
       log,
     })
-    onClose('keys', () => accessKeys.close())
+    onClose('revocations', () => view.close())
+
+    const signingKeys = watchedKeys({
+      pem: config.WATTLE_INTERNAL_SIGNING_KEY,
+      file: process.env['WATTLE_INTERNAL_SIGNING_KEY_FILE'],
+      log,
+    })
+    onClose('signing keys', () => signingKeys.close())
 
     const redis = connectRedis({ url: config.WATTLE_REDIS_CACHE_URL, name, log })
     onClose('redis cache', () => redis.close())
@@ -37,7 +61,10 @@ await runService({
       log,
       registry,
       accessKeys,
-      signingKeys: readSigningKeys(config.WATTLE_INTERNAL_SIGNING_KEY),
+      revocations: view,
+      state,
+      inboxUrl: `${userUrl}/inbox`,
+      signingKeys,
       corsOrigins: config.WATTLE_CORS_ORIGINS,
       limits: {
         rateLimits,

@@ -15,6 +15,9 @@ export type UpstreamOptions = {
   readonly maxConnections?: number
   /** Requests under way or waiting for a connection at most; more are refused at once. */
   readonly maxConcurrent?: number
+  readonly now?: () => number
+  /** The address of the client, which services are told; the peer's where it is not given. */
+  readonly addressOf?: (request: FastifyRequest) => string
 }
 
 export type Upstream = {
@@ -31,6 +34,12 @@ export type Upstream = {
 
 type Reply = Dispatcher.ResponseData
 
+/**
+ * An internal token has three seconds at least when it is sent. A service that was too busy, or frozen, to read it within
+ * these refuses it: that is no reason for a person to log in again.
+ */
+const isStale = (tookMs: number) => tookMs > 2_500
+
 /** For a service that does not say how long it keeps an idle connection; ours do. */
 const keepAliveTimeoutMs = 4_000
 
@@ -41,7 +50,8 @@ const keepAliveTimeoutMs = 4_000
  * replies are streamed.
  */
 export function createUpstream(options: UpstreamOptions): Upstream {
-  const { service, tokenFor, maxConnections = 64, maxConcurrent = 512 } = options
+  const { service, tokenFor, maxConnections = 64, maxConcurrent = 512, now = Date.now } = options
+  const { addressOf = (request) => request.ip } = options
   const base = new URL(options.url)
   const basePath = base.pathname.replace(/\/$/, '')
   const agent = new Agent({
@@ -64,7 +74,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       headers: {
         ...clientHeaders(request.headers),
         ...callHeaders({ context: request, token: tokenFor(request) }),
-        'x-forwarded-for': request.ip,
+        'x-forwarded-for': addressOf(request),
       },
       body: Buffer.isBuffer(body) ? body : null,
       signal: deadline.signal,
@@ -86,6 +96,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     if (underWay >= maxConcurrent) throw unavailable(service, new Error(`${underWay} under way`))
     // Whoever has gone closes no connection any more.
     request.deadline.signal.throwIfAborted()
+    const sentAtMs = now()
     underWay++
     reply.raw.once('close', () => underWay--)
     let received: Reply
@@ -96,6 +107,10 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       throw failure(service, error)
     }
     const { statusCode, headers, body } = received
+    if (statusCode === 401 && contract.auth !== 'public' && isStale(now() - sentAtMs)) {
+      body.on('error', () => undefined).destroy()
+      throw unavailable(service, new Error('the internal token ended before the service read it'))
+    }
     const fault = misfit(contract, statusCode, String(headers['content-type'] ?? ''))
     if (fault !== undefined) {
       body.on('error', () => undefined).destroy()

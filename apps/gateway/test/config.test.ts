@@ -8,6 +8,7 @@ const good = {
   WATTLE_USER_URL: 'http://localhost:3001',
   WATTLE_PAYMENT_URL: 'http://localhost:3002',
   WATTLE_BILLING_URL: 'http://localhost:3003',
+  WATTLE_REDIS_STATE_URL: 'redis+sentinel://gateway:secret-word@localhost:26380/state',
   WATTLE_INTERNAL_SIGNING_KEY: generateSigningKey(),
   WATTLE_REDIS_CACHE_URL: 'redis://localhost:6380',
 }
@@ -40,6 +41,7 @@ describe('R3 the configuration of the gateway', () => {
     ['WATTLE_PAYMENT_URL', 'http://localhost:3002/?a=1'],
     ['WATTLE_BILLING_URL', 'ftp://localhost'],
     ['WATTLE_BILLING_URL', 'http://localhost:99999'],
+    ['WATTLE_REDIS_STATE_URL', 'redis+sentinel://gateway:secret-word@localhost'],
     ['WATTLE_INTERNAL_SIGNING_KEY', 'secret-word'],
     ['WATTLE_REDIS_CACHE_URL', 'redis://user:secret-word@host:port'],
     ['WATTLE_RATE_LIMIT_SCALE', '0'],

@@ -21,6 +21,8 @@ import {
   localKeys,
   readSigningKeys,
   type KeySource,
+  type TokenIdentity,
+  type Verdict,
 } from '@wattle/identity'
 import { baseConfig, createLogger, loadConfig } from '@wattle/service'
 import { Type } from 'typebox'
@@ -68,6 +70,16 @@ export const fixtureRoutes = {
     params: Type.Object({ thingId: idSchema('bil') }, closed),
     replies: { 200: Anything },
   }),
+  spend: defineRoute({
+    name: 'spend',
+    method: 'POST',
+    path: '/spendings',
+    summary: 'For a person whose token is known to be good',
+    auth: 'user',
+    whenUnknown: 'closed',
+    body: Type.Object({}, closed),
+    replies: { 200: Anything },
+  }),
   operate: defineRoute({
     name: 'operate',
     method: 'GET',
@@ -87,6 +99,12 @@ export const fixtureRoutes = {
 }
 
 export const userId = 'usr_01936b0e-7c1a-7000-8000-000000000001'
+/** Whom access tokens speak for. */
+export const holder = {
+  userId,
+  sessionId: 'ses_01936b0e-7c1a-7000-8000-000000000003',
+  familyId: 'fam_01936b0e-7c1a-7000-8000-000000000004',
+} as const
 export const thingId = 'bil_01936b0e-7c1a-7000-8000-000000000002'
 
 export type Seen = {
@@ -106,7 +124,7 @@ export const json =
 
 /** The gateway on a port of its own, before a service whose every answer the test holds in its hand. */
 export async function startFixture(
-  options: Partial<Pick<GatewayDeps, 'corsOrigins' | 'limits' | 'now'>> & {
+  options: Partial<Pick<GatewayDeps, 'corsOrigins' | 'inboxUrl' | 'limits' | 'now'>> & {
     accessKeys?: KeySource
     /** What is exposed, by service; all of it at the one server of the test. */
     services?: Readonly<Record<string, Routes>>
@@ -115,7 +133,12 @@ export async function startFixture(
   } = {},
 ) {
   const { accessKeys, onConnection, services = { fixture: fixtureRoutes }, ...deps } = options
-  const fixture = { answer: json({ ok: true }), seen: [] as Seen[] }
+  const fixture = {
+    answer: json({ ok: true }),
+    seen: [] as Seen[],
+    /** What the view of revocations says of a token. */
+    verdictOf: (_token: TokenIdentity): Verdict => 'valid',
+  }
   const server =
     onConnection === undefined
       ? createServer((request, response) => {
@@ -152,6 +175,11 @@ export async function startFixture(
       routes,
     })),
     accessKeys: accessKeys ?? localKeys(userKeys.jwks),
+    revocations: {
+      check: (token) => fixture.verdictOf(token),
+      trustedUntilMs: () => Infinity,
+      size: 0,
+    },
     signingKeys,
     ...deps,
   })
@@ -163,7 +191,7 @@ export async function startFixture(
       kind: accessTokenKind,
       ...(deps.now ? { now: deps.now } : {}),
     })
-    return `Bearer ${sign({ userId, roles }, accessTokenKind.audience).token}`
+    return `Bearer ${sign({ ...holder, roles }, accessTokenKind.audience).token}`
   }
 
   /** Ends what was accepted and accepts nothing more. */

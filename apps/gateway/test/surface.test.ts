@@ -1,8 +1,11 @@
 import {
+  accountRoutes,
   billingRoutes,
   couponRoutes,
+  operatorRoutes,
   paymentRoutes,
   reservationRoutes,
+  sessionRoutes,
   userRoutes,
   type RouteContract,
 } from '@wattle/contracts'
@@ -34,6 +37,7 @@ describe('S0 the API described', () => {
       '/api/hasty',
       '/api/open',
       '/api/operate',
+      '/api/spendings',
       '/api/things',
       '/api/things/{thingId}',
     ])
@@ -55,7 +59,7 @@ describe('S0 the API described', () => {
       ),
     )
     const contracts = {
-      user: [userRoutes],
+      user: [userRoutes, sessionRoutes, accountRoutes, operatorRoutes],
       payment: [paymentRoutes],
       billing: [billingRoutes, couponRoutes],
     }

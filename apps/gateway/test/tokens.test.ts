@@ -7,7 +7,7 @@ import {
   remoteKeys,
 } from '@wattle/identity'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { startFixture, thingId, userId, type Fixture } from './fixture.ts'
+import { holder, json, startFixture, thingId, userId, type Fixture } from './fixture.ts'
 
 let gateway: Fixture
 const clock = { nowMs: Date.now() }
@@ -69,14 +69,14 @@ describe('T1 the gateway refuses, without asking the service,', () => {
         keys: gateway.userKeys,
         kind: { ...kind, lifetimeMs: 60_000, tokenIdClaim: 'jti' },
       })
-      await expectRefused(`Bearer ${sign({ userId, roles: [] }, 'wattle').token}`)
+      await expectRefused(`Bearer ${sign({ ...holder, roles: [] }, 'wattle').token}`)
     }
     const good = { typ: 'at+jwt', issuer: 'wattle-user' }
     const kind = { ...good, lifetimeMs: 60_000, tokenIdClaim: 'jti' as const }
     const sign = createSigner({ keys: gateway.userKeys, kind })
-    expect((await ask(`Bearer ${sign({ userId, roles: [] }, 'wattle').token}`)).status).toBe(200)
+    expect((await ask(`Bearer ${sign({ ...holder, roles: [] }, 'wattle').token}`)).status).toBe(200)
     gateway.seen.length = 0
-    await expectRefused(`Bearer ${sign({ userId, roles: [] }, 'fixture').token}`)
+    await expectRefused(`Bearer ${sign({ ...holder, roles: [] }, 'fixture').token}`)
     expect(gateway.seen).toEqual([])
   })
 
@@ -98,6 +98,106 @@ describe('T1 the gateway refuses, without asking the service,', () => {
     expect(gateway.seen).toEqual([])
     const operator = { authorization: gateway.authorization(['operator']) }
     expect((await gateway.call('/api/operate', { headers: operator })).status).toBe(200)
+  })
+})
+
+describe('T3 a revoked token', () => {
+  const spend = (authorization: string) =>
+    gateway.call('/api/spendings', {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json' },
+      body: '{}',
+    })
+
+  test('is refused at once on every route, also where it was good a moment ago, and no service hears of it', async () => {
+    const authorization = gateway.authorization()
+    expect((await ask(authorization)).status).toBe(200)
+    gateway.seen.length = 0
+    gateway.verdictOf = () => 'revoked'
+    try {
+      await expectRefused(authorization)
+      expect((await spend(authorization)).status).toBe(401)
+      expect((await ask(authorization)).json()['detail']).toMatch('has ended')
+    } finally {
+      gateway.verdictOf = () => 'valid'
+    }
+    expect((await ask(authorization)).status).toBe(200)
+  })
+
+  test('is looked up by its own id, its session, its family, its user and when it was issued', async () => {
+    const asked: unknown[] = []
+    gateway.verdictOf = (token) => {
+      asked.push(token)
+      return 'valid'
+    }
+    try {
+      await ask(gateway.authorization())
+    } finally {
+      gateway.verdictOf = () => 'valid'
+    }
+    expect(asked).toEqual([
+      {
+        ...holder,
+        roles: [],
+        tokenId: expect.stringMatching(/^tok_/) as string,
+        issuedAtMs: Math.floor(clock.nowMs / 1000) * 1000,
+      },
+    ])
+  })
+
+  test('of which it is not known: money fails closed with 503 and Retry-After, reading stays open', async () => {
+    const authorization = gateway.authorization()
+    gateway.verdictOf = () => 'unknown'
+    try {
+      const refused = await spend(authorization)
+      expect([refused.status, refused.headers['retry-after']]).toEqual([503, '1'])
+      expect(gateway.seen).toEqual([])
+      expect((await ask(authorization)).status).toBe(200)
+      const metrics = await gateway.call('/metrics')
+      expect(metrics.text).toMatch(
+        /wattle_revocation_checks_failed_total\{[^}]*verdict="unknown"[^}]*\} [1-9]/,
+      )
+      expect(metrics.text).toMatch(/wattle_revocations_synchronized\{[^}]*\} 1/)
+    } finally {
+      gateway.verdictOf = () => 'valid'
+    }
+  })
+
+  test('never reaches a service with its session left out of the internal token', async () => {
+    await ask(gateway.authorization())
+    const sent = gateway.seen.at(-1)?.headers.authorization ?? ''
+    const { sessionId, familyId } = holder
+    expect(await gateway.internal.verify(sent.replace('Bearer ', ''))).toMatchObject({
+      sessionId,
+      familyId,
+    })
+  })
+})
+
+describe('T1 a service that refuses the internal token', () => {
+  const refusal = { code: 'UNAUTHENTICATED' }
+  const refuse = json(refusal, { 'content-type': 'application/problem+json' }, 401)
+
+  test('because it read it too late is busy: 503 with Retry-After, and nobody is logged out for it', async () => {
+    gateway.answer = (request, response) => {
+      clock.nowMs += 3_000
+      refuse(request, response)
+    }
+    try {
+      const reply = await ask(gateway.authorization())
+      expect([reply.status, reply.headers['retry-after']]).toEqual([503, '1'])
+    } finally {
+      gateway.answer = json({ ok: true })
+    }
+  })
+
+  test('in time has a reason, such as an account that is no more: 401', async () => {
+    gateway.answer = refuse
+    try {
+      expect((await ask(gateway.authorization())).status).toBe(401)
+    } finally {
+      gateway.answer = json({ ok: true })
+    }
   })
 })
 

@@ -44,6 +44,8 @@ async function startStack() {
   const user = await startProcess('user', {
     DATABASE_URL_USER: userDatabase.url,
     WATTLE_REDIS_CACHE_URL: redis.urlFor('user'),
+    WATTLE_REDIS_STATE_URL: state.url,
+    WATTLE_SESSION_SECRET: Buffer.alloc(32, 'session').toString('base64'),
     WATTLE_INTERNAL_JWKS_URL: jwksUrl,
     WATTLE_ACCESS_SIGNING_KEY: generateSigningKey(),
   })
@@ -68,6 +70,7 @@ async function startStack() {
     WATTLE_USER_URL: await user.url(),
     WATTLE_PAYMENT_URL: await payment.url(),
     WATTLE_BILLING_URL: await billing.url(),
+    WATTLE_REDIS_STATE_URL: state.url,
     WATTLE_INTERNAL_SIGNING_KEY: internalKey,
     WATTLE_REDIS_CACHE_URL: redis.urlFor('gateway'),
     // Everybody comes from one address here.
@@ -329,6 +332,7 @@ describe('R3 the gateway process', () => {
       WATTLE_USER_URL: 'http://127.0.0.1:1',
       WATTLE_PAYMENT_URL: 'http://127.0.0.1:1',
       WATTLE_BILLING_URL: 'localhost',
+      WATTLE_REDIS_STATE_URL: 'redis://127.0.0.1:1',
       WATTLE_INTERNAL_SIGNING_KEY: generateSigningKey(),
       WATTLE_REDIS_CACHE_URL: 'redis://127.0.0.1:1',
     })

@@ -3,15 +3,24 @@ import { openDatabase } from '@wattle/database'
 import {
   bearerAuthentication,
   internalTokenVerifier,
-  readSigningKeys,
+  liveSet,
+  polledChannel,
+  readSecrets,
   remoteKeys,
+  revocationPublisher,
+  watchedKeys,
 } from '@wattle/identity'
 import { connectRedis, keySpace } from '@wattle/redis'
 import { createLogger, createRegistry, runService } from '@wattle/service'
 import { buildUser } from './app.ts'
 import { userConfig } from './config.ts'
+import { startJanitor } from './janitor.ts'
+import { localInbox } from './mail/inbox.ts'
+import { httpMailer } from './mail/mailer.ts'
 import { createPasswords } from './passwords.ts'
 import type { DB } from './schema.ts'
+import { countriesFrom } from './session/countries.ts'
+import { revocationLog } from './session/revocation-log.ts'
 
 const name = 'user'
 
@@ -36,15 +45,61 @@ await runService({
     const cache = createCache({ redis, keys, log, registry })
     onClose('cache', () => cache.close())
 
+    const state = connectRedis({ url: config.WATTLE_REDIS_STATE_URL, name, log })
+    onClose('redis state', () => state.close())
+    const channel = polledChannel({
+      redis: state,
+      keys,
+      name: 'revocation',
+      // The database is the truth here: nothing is learned from the channel.
+      listener: { message: () => undefined, lost: () => undefined },
+      log,
+    })
+    onClose('channel', () => channel.close())
+    const publisher = revocationPublisher({
+      log: revocationLog({ database, now: Date.now }),
+      live: liveSet({ redis: state, keys }),
+      channel,
+      warn: (fields, message) => log.warn(fields, message),
+    })
+    publisher.start()
+    onClose('revocations', () => publisher.close())
+    const janitor = startJanitor({ database, log })
+    onClose('janitor', () => janitor.close())
+
     const internalKeys = remoteKeys({ url: config.WATTLE_INTERNAL_JWKS_URL, log })
     onClose('keys', () => internalKeys.close())
     const authenticate = bearerAuthentication(
       internalTokenVerifier({ keys: internalKeys, service: name }),
     )
 
-    const signingKeys = readSigningKeys(config.WATTLE_ACCESS_SIGNING_KEY)
-    const passwords = createPasswords()
-    const kit = { config, log, registry, authenticate }
-    return buildUser({ ...kit, database, redis, cache, passwords, signingKeys })
+    const signingKeys = watchedKeys({
+      pem: config.WATTLE_ACCESS_SIGNING_KEY,
+      file: process.env['WATTLE_ACCESS_SIGNING_KEY_FILE'],
+      log,
+    })
+    onClose('signing keys', () => signingKeys.close())
+    const { WATTLE_MAIL_URL: mailUrl, WATTLE_MAIL_TOKEN: token, WATTLE_GEOIP: table } = config
+    const inbox = mailUrl === undefined ? localInbox() : undefined
+    const mailer =
+      inbox ?? httpMailer({ url: mailUrl ?? '', ...(token === undefined ? {} : { token }) })
+    onClose('mailer', () => mailer.close())
+    return buildUser({
+      config,
+      log,
+      registry,
+      authenticate,
+      database,
+      redis,
+      state,
+      cache,
+      passwords: createPasswords(),
+      signingKeys,
+      secrets: readSecrets(config.WATTLE_SESSION_SECRET),
+      publisher,
+      mailer,
+      ...(inbox === undefined ? {} : { inbox }),
+      ...(table === undefined ? {} : { countryOf: countriesFrom(table) }),
+    })
   },
 })

@@ -18,6 +18,23 @@ export interface CacheInvalidations {
   refs: string;
 }
 
+export interface LoginAttempts {
+  account: Buffer;
+  attempts: number;
+  source: string;
+  window_ends_at: Timestamp;
+}
+
+export interface OneTimeCodes {
+  created_at: Timestamp;
+  email: string;
+  expires_at: Timestamp;
+  hash: Buffer;
+  purpose: string;
+  used_at: Timestamp | null;
+  user_id: string;
+}
+
 export interface Preferences {
   due_reminder_days: Generated<number>;
   email_notifications: Generated<boolean>;
@@ -28,9 +45,62 @@ export interface Preferences {
   version: Generated<number>;
 }
 
+export interface RefreshTokens {
+  created_at: Timestamp;
+  generation: number;
+  hash: Buffer;
+  session_id: string;
+  spent_at: Timestamp | null;
+}
+
+export interface Revocations {
+  created_at: Timestamp;
+  expires_at: Timestamp;
+  id: string;
+  issued_before: Timestamp | null;
+  published_epoch: string | null;
+  reason: string;
+  sequence: Generated<number>;
+}
+
+export interface SecurityEvents {
+  actor_id: string | null;
+  address: string | null;
+  at: Timestamp;
+  country: string | null;
+  detail: string | null;
+  device: string | null;
+  id: string;
+  session_id: string | null;
+  severity: string;
+  type: string;
+  user_id: string;
+}
+
+export interface Sessions {
+  address: string;
+  country: string | null;
+  created_at: Timestamp;
+  device: string;
+  end_reason: string | null;
+  ended_at: Timestamp | null;
+  expires_at: Timestamp;
+  family_id: string;
+  generation: Generated<number>;
+  id: string;
+  idle_expires_at: Timestamp;
+  last_seen_at: Timestamp;
+  name: string | null;
+  network: string;
+  user_id: string;
+  uses_since_waking: Generated<number>;
+  woke_at: Timestamp | null;
+}
+
 export interface Users {
   created_at: Generated<Timestamp>;
   email: string;
+  email_verified_at: Timestamp | null;
   id: string;
   name: string;
   password_hash: string;
@@ -43,6 +113,12 @@ export interface Users {
 
 export interface DB {
   cache_invalidations: CacheInvalidations;
+  login_attempts: LoginAttempts;
+  one_time_codes: OneTimeCodes;
   preferences: Preferences;
+  refresh_tokens: RefreshTokens;
+  revocations: Revocations;
+  security_events: SecurityEvents;
+  sessions: Sessions;
   users: Users;
 }

@@ -108,7 +108,7 @@ describe('T1 logging in', () => {
     expect(reply.statusCode).toBe(200)
     expect(reply.headers['cache-control']).toBe('no-store')
     const { accessToken, ...rest } = reply.json<{ accessToken: string }>()
-    expect(rest).toEqual({ tokenType: 'Bearer', expiresIn: 900 })
+    expect(rest).toMatchObject({ tokenType: 'Bearer', expiresIn: 900, freshLoginSoon: false })
     expect(await world.people.verify(accessToken)).toMatchObject({
       userId: profile.id,
       roles: [],

@@ -7,6 +7,8 @@ const good = {
   WATTLE_SERVICE_PORT: '3001',
   DATABASE_URL_USER: 'postgresql://user:secret-word@localhost/user',
   WATTLE_REDIS_CACHE_URL: 'redis+sentinel://user:secret-word@localhost:26380/cache',
+  WATTLE_REDIS_STATE_URL: 'redis+sentinel://user:secret-word@localhost:26380/state',
+  WATTLE_SESSION_SECRET: Buffer.alloc(32, 'session').toString('base64'),
   WATTLE_INTERNAL_JWKS_URL: 'http://localhost:3000/.well-known/jwks.json',
   WATTLE_ACCESS_SIGNING_KEY: generateSigningKey(),
 }
@@ -26,6 +28,11 @@ describe('R3 the configuration of the user service', () => {
     ['WATTLE_ENV', 'prod'],
     ['DATABASE_URL_USER', 'mysql://user:secret-word@localhost/user'],
     ['WATTLE_REDIS_CACHE_URL', 'redis+sentinel://user:secret-word@localhost'],
+    ['WATTLE_REDIS_STATE_URL', 'redis+sentinel://user:secret-word@localhost'],
+    ['WATTLE_SESSION_SECRET', 'secret-word'],
+    ['WATTLE_SESSION_SECRET', `${Buffer.alloc(32).toString('base64')},secret-word`],
+    ['WATTLE_MAIL_URL', 'smtp://user:secret-word@localhost'],
+    ['WATTLE_GEOIP', '203.0.113.0/24,NG\nsecret-word,XX'],
     ['WATTLE_INTERNAL_JWKS_URL', 'localhost:3000'],
     ['WATTLE_ACCESS_SIGNING_KEY', 'secret-word'],
     [
@@ -41,5 +48,13 @@ describe('R3 the configuration of the user service', () => {
     }
     expect(sentence).toMatch(new RegExp(`^${name} [^\\n]+$`))
     expect(sentence).not.toMatch(/secret-word|MC4CAQ/)
+  })
+
+  test('needs somewhere to send mails where there is no local inbox', () => {
+    for (const WATTLE_ENV of ['staging', 'production']) {
+      expect(() => userConfig({ ...good, WATTLE_ENV })).toThrow(/^WATTLE_MAIL_URL [^\n]+$/)
+      const WATTLE_MAIL_URL = 'https://mail.example/send'
+      expect(userConfig({ ...good, WATTLE_ENV, WATTLE_MAIL_URL })).toMatchObject({ WATTLE_ENV })
+    }
   })
 })

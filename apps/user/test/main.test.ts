@@ -48,6 +48,8 @@ async function start(change: Record<string, string> = {}) {
     WATTLE_SERVICE_PORT: String(port),
     DATABASE_URL_USER: postgres.url,
     WATTLE_REDIS_CACHE_URL: 'redis://127.0.0.1:1',
+    WATTLE_REDIS_STATE_URL: 'redis://127.0.0.1:1',
+    WATTLE_SESSION_SECRET: Buffer.alloc(32, 'session').toString('base64'),
     WATTLE_INTERNAL_JWKS_URL: 'http://127.0.0.1:1/.well-known/jwks.json',
     WATTLE_ACCESS_SIGNING_KEY: generateSigningKey(),
     ...change,

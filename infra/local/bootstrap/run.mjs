@@ -20,6 +20,7 @@ const commands = {
   test: { script: 'infra/checks/test.ts', args: [] },
   chaos: { script: 'infra/local/chaos/main.ts', args: [] },
   bench: { script: 'infra/bench/main.ts', args: [] },
+  pack: { script: 'infra/checks/pack.ts', args: [] },
 }
 
 /**

@@ -62,7 +62,17 @@ Options
   --help        this text
 `
 
-const all = `Usage: npm start | npm run stop | npm run dev | npm run doctor | npm run chaos | npm run bench | npm test
+const pack = `npm run pack [-- NAME …]
+
+Builds packages, and those they stand on, into tarballs for use outside this repo: JavaScript with type declarations, and
+the scripts that they run in Redis. Without a name all packages with a publishConfig in their package.json. Empties
+.wattle/pack and writes there; nothing else in the repo changes.
+
+Names
+  folders of packages/: cache, redis, and whatever is beside them
+`
+
+const all = `Usage: npm start | npm run stop | npm run dev | npm run doctor | npm run chaos | npm run bench | npm run pack | npm test
 
   npm start       starts the whole stack on this machine
   npm run stop    stops a stack left running
@@ -71,9 +81,10 @@ const all = `Usage: npm start | npm run stop | npm run dev | npm run doctor | np
   npm test        checks, types and all tests
   npm run chaos   faults under load, then an audit; -- money, -- cache
   npm run bench   benchmarks, ours beside the alternatives; -- NAME for one
+  npm run pack    builds tarballs of the packages, to install elsewhere
 
 Add "-- --help" to a command for its options.
 `
 
 /** @type {Record<string, string> & { all: string }} */
-export const usage = { all, start, dev, stop, doctor, bench }
+export const usage = { all, start, dev, stop, doctor, bench, pack }

@@ -27,6 +27,7 @@ export function printReady(options: {
   table(output, [
     ...Object.entries(ports.services).map(([name, port]) => [name, `http://localhost:${port}`]),
     ['API pages', `http://localhost:${gateway}/docs`],
+    ['Mail inbox', `http://localhost:${gateway}/inbox`],
     ['Redis', redisVersion],
     ['  cache', `127.0.0.1 ${ports.cache.join(' ')}`],
     ['  state', `127.0.0.1 ${ports.state.join(' ')}`],

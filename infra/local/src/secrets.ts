@@ -10,7 +10,7 @@ import { Problem } from './problem.ts'
  */
 const ownSecrets: Readonly<Record<string, Readonly<Record<string, SecretKind>>>> = {
   gateway: { WATTLE_INTERNAL_SIGNING_KEY: 'signing key' },
-  user: { WATTLE_ACCESS_SIGNING_KEY: 'signing key' },
+  user: { WATTLE_ACCESS_SIGNING_KEY: 'signing key', WATTLE_SESSION_SECRET: 'secret' },
   payment: {
     WATTLE_SERVICE_SIGNING_KEY: 'signing key',
     WATTLE_PROCESSOR_SECRET: 'webhook secret',
@@ -23,6 +23,8 @@ const makeSecret = {
   /** An Ed25519 private key in PEM. */
   'signing key': () =>
     generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  /** 32 bytes in base64. */
+  secret: () => randomBytes(32).toString('base64'),
   /** As in Standard Webhooks. */
   'webhook secret': () => `whsec_${randomBytes(32).toString('base64')}`,
 }

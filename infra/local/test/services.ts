@@ -45,7 +45,10 @@ export async function startServices({
   for (const name of names) urls[name] = `http://127.0.0.1:${await freePort()}`
 
   const own: Record<Name, Record<string, string>> = {
-    user: { WATTLE_ACCESS_SIGNING_KEY: signingKey() },
+    user: {
+      WATTLE_ACCESS_SIGNING_KEY: signingKey(),
+      WATTLE_SESSION_SECRET: randomBytes(32).toString('base64'),
+    },
     payment: {
       WATTLE_SERVICE_SIGNING_KEY: signingKey(),
       WATTLE_PROCESSOR_SECRET: `whsec_${randomBytes(32).toString('base64')}`,

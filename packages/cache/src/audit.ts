@@ -19,7 +19,7 @@ export type AuditOptions = {
   settleMs?: number
   /** Between two rounds. Default 10,000. */
   everyMs?: number
-  /** One read in this many is a candidate. Default 128. */
+  /** One read in this many is a candidate. Default 512. */
   sampleEvery?: number
   /** For values that are not made twice in the same way, by kind: whether the cached one is right. */
   equal?: Readonly<Record<string, (cached: unknown, source: unknown) => boolean>>
@@ -55,7 +55,7 @@ const mostFindings = 100
  * The duty goes to another process with every round, so that the L1 of each gets its turn.
  */
 export function auditCache(options: AuditOptions): Audit {
-  const { cache, rate = 1, settleMs = 2_000, everyMs = 10_000, sampleEvery = 128 } = options
+  const { cache, rate = 1, settleMs = 2_000, everyMs = 10_000, sampleEvery = 512 } = options
   const { wait = waitMs, equal = {} } = options
   const { space, registry } = internalsOf(cache)
   const kinds = options.kinds && new Set(options.kinds)

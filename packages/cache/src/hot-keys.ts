@@ -15,7 +15,7 @@ export type HotKeysOptions = {
   halfLife?: Duration
   /** How often processes add to the common list. Default 10,000. */
   everyMs?: number
-  /** One read in this many is counted, for all of them; misses are counted each. Default 128. */
+  /** One read in this many is counted, for all of them; misses are counted each. Default 512. */
   sampleEvery?: number
   /** What is likely to be read after an entry of the kind; it is warmed when the entry is among the `hottest`. */
   related?: Readonly<Record<string, (...args: never[]) => readonly Warm[]>>
@@ -57,7 +57,7 @@ const mostPrefetches = 4
  * Which keys are read most, and which are missed most: approximately, in bounded memory, for the whole fleet.
  */
 export function trackHotKeys(options: HotKeysOptions): HotKeys {
-  const { cache, size = 1_024, everyMs = 10_000, sampleEvery = 128 } = options
+  const { cache, size = 1_024, everyMs = 10_000, sampleEvery = 512 } = options
   const { related = {}, hottest = 100 } = options
   const { space, loaded } = internalsOf(cache)
   const halfLifeMs = durationMs('halfLife of hot keys', options.halfLife ?? '30m')
@@ -87,8 +87,8 @@ export function trackHotKeys(options: HotKeysOptions): HotKeys {
     weight: number,
   ) {
     const name = nameOf(kind, encoded)
-    const isNew = list.local.get(name) === undefined
-    list.local.add(name, weight, isNew && args ? readableArgs(kind, encoded, args) : undefined)
+    // Whether the arguments may be kept is looked at when the list is pushed: few keys get that far.
+    list.local.add(name, weight, args && { kind, args })
   }
 
   function prefetch(kind: KindCore, encoded: string, args: readonly unknown[] | undefined): void {
@@ -149,26 +149,3 @@ export function trackHotKeys(options: HotKeysOptions): HotKeys {
 }
 
 const nameOf = ({ names }: KindCore, encoded: string) => `${names.name}@${names.version} ${encoded}`
-
-/**
- * The arguments, when each of them stands in the key in clear: so that nothing gets into Redis that was not there
- * already, a personal value least of all.
- */
-function readableArgs(
-  { names }: KindCore,
-  encoded: string,
-  args: readonly unknown[],
-): readonly unknown[] | undefined {
-  const parts = encoded.split(':')
-  const isReadable = (arg: unknown) => {
-    const isPlain =
-      typeof arg === 'string' ||
-      typeof arg === 'boolean' ||
-      arg === null ||
-      (typeof arg === 'number' && Number.isFinite(arg))
-    if (!isPlain) return false
-    const part = names.encode([arg])
-    return !part.startsWith('~p') && !part.includes('#') && parts.includes(part)
-  }
-  return args.every(isReadable) ? args : undefined
-}

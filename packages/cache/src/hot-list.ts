@@ -1,4 +1,5 @@
 import { defineScript } from '@wattle/redis'
+import type { KindCore } from './kind-core.ts'
 import type { Space } from './space.ts'
 import { SpaceSaving } from './space-saving.ts'
 
@@ -20,10 +21,11 @@ export function createHotList(
   name: string,
   { size, halfLifeMs }: { size: number; halfLifeMs: number },
 ) {
+  type Read = { readonly kind: KindCore; readonly args: readonly unknown[] }
   const suffix = space.channel.shards[0] ? space.channel.suffixOf(space.channel.shards[0]) : ''
   const list = space.keys.key('hot', name) + suffix
   const about = space.keys.key('hot', name, 'about') + suffix
-  let counted = new SpaceSaving<readonly unknown[]>(size)
+  let counted = new SpaceSaving<Read>(size)
 
   const merge = (some: ReturnType<typeof counted.top>) =>
     space.redis.run(mergeScript, {
@@ -32,11 +34,10 @@ export function createHotList(
         size,
         halfLifeMs,
         keptMs,
-        ...some.flatMap(({ key, count, about: args }) => [
-          key,
-          count,
-          args ? JSON.stringify(args) : '',
-        ]),
+        ...some.flatMap(({ key, count, about: read }) => {
+          const args = read && readableArgs(read.kind, key.slice(key.indexOf(' ') + 1), read.args)
+          return [key, count, args ? JSON.stringify(args) : '']
+        }),
       ],
     })
 
@@ -54,8 +55,8 @@ export function createHotList(
         for (; at < all.length; at += mostInOne) await merge(all.slice(at, at + mostInOne))
       } catch {
         // The batch that failed may have been added all the same: better once too few than twice.
-        for (const { key, count, about: args } of all.slice(at + mostInOne))
-          counted.add(key, count, args)
+        for (const { key, count, about: read } of all.slice(at + mostInOne))
+          counted.add(key, count, read)
       }
     },
     /** The fleet's list; what only this process has counted when Redis is not there. */
@@ -79,4 +80,27 @@ export function createHotList(
       }
     },
   }
+}
+
+/**
+ * The arguments, when each of them stands in the key in clear: so that nothing gets into Redis that was not there
+ * already, a personal value least of all.
+ */
+function readableArgs(
+  { names }: KindCore,
+  encoded: string,
+  args: readonly unknown[],
+): readonly unknown[] | undefined {
+  const parts = encoded.split(':')
+  const isReadable = (arg: unknown) => {
+    const isPlain =
+      typeof arg === 'string' ||
+      typeof arg === 'boolean' ||
+      arg === null ||
+      (typeof arg === 'number' && Number.isFinite(arg))
+    if (!isPlain) return false
+    const part = names.encode([arg])
+    return !part.startsWith('~p') && !part.includes('#') && parts.includes(part)
+  }
+  return args.every(isReadable) ? args : undefined
 }

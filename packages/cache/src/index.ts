@@ -52,3 +52,10 @@ export {
   type RefusalReason,
 } from './write-behind/errors.ts'
 export type { Accepted, Backlog, WriteBehind, WriteBehindOptions } from './write-behind/options.ts'
+export {
+  checkBudgets,
+  keepBudget,
+  type Budget,
+  type BudgetOptions,
+  type BudgetUsage,
+} from './budget.ts'

@@ -100,6 +100,7 @@ export function createStatistics({
 }) {
   const kinds = new Map<string, KindCounts>()
   let gauges: Gauges | undefined
+  let evictedFromL2 = 0
   const registers = registry ? [registry] : []
   const labels = { service, namespace: service }
   const labelNames = ['service', 'namespace']
@@ -170,6 +171,7 @@ export function createStatistics({
   )
   counted('wattle_cache_evictions_total', 'Entries that a bound pushed out', ['tier'], (add) => {
     add({ tier: 'l1' }, gauges?.evictions() ?? 0)
+    add({ tier: 'l2' }, evictedFromL2)
   })
 
   function gauge(
@@ -220,6 +222,10 @@ export function createStatistics({
     },
     lag(milliseconds: number): void {
       lag.observe(Math.max(0, milliseconds) / 1_000)
+    },
+    /** Entries that went because the namespace was over its budget. */
+    evictedFromL2(entries: number): void {
+      evictedFromL2 += entries
     },
     show(from: Gauges): void {
       gauges = from

@@ -4,6 +4,7 @@ import { describe, expect } from 'vitest'
 import { tag } from '../src/index.ts'
 import { test } from './setup.ts'
 import {
+  inL1,
   applied,
   inL2,
   isCached,
@@ -207,7 +208,7 @@ describe('C23 a process that stood still', () => {
   test('reads nothing from L1 in its next turn, before there is a new proof', async ({ open }) => {
     const { cache } = await open()
     const word = cache.kind<string>('word', { ttl: '1m' })
-    await eventually(async () => expect((await word.read('a', () => 'x')).tier).toBe('l1'))
+    await inL1(() => word.read('a', () => 'x'))
     standStill(1_200)
     await turn()
     expect((await word.read('a', () => 'z')).tier).not.toBe('l1')

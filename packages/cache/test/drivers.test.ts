@@ -3,7 +3,15 @@ import { eventually, startCluster, startRedis, startSentinelGroup } from '@wattl
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { everything, tag, type Ref } from '../src/index.ts'
 import { held } from './setup.ts'
-import { applied, inL2, isCached, openSynchronized, source, type Opened } from './support/caches.ts'
+import {
+  inL1,
+  applied,
+  inL2,
+  isCached,
+  openSynchronized,
+  source,
+  type Opened,
+} from './support/caches.ts'
 
 type Driver = { url: string; stop(): Promise<void> }
 const drivers: Record<string, () => Promise<Driver>> = {
@@ -45,7 +53,7 @@ describe.each(Object.keys(drivers))('C24 the cache on %s', (name) => {
     expect(await Promise.all(ids.map((id) => theirs.getOrSet(id, () => 'no')))).toEqual(
       ids.map((id) => `v ${id}`),
     )
-    await eventually(async () => expect((await theirs.read('id0', () => 'no')).tier).toBe('l1'))
+    await inL1(() => theirs.read('id0', () => 'no'))
   })
 
   test.each(['key', 'tag', 'value tag', 'kind', 'beginning', 'everything'] as const)(

@@ -2,7 +2,7 @@ import { eventually } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { everything, LoadTimeoutError, tag } from '../src/index.ts'
 import { held, test } from './setup.ts'
-import { applied, grow, inL2 } from './support/caches.ts'
+import { inL1, applied, grow, inL2 } from './support/caches.ts'
 
 const options = { ttl: '1m', grace: '10m', l1: false } as const
 
@@ -110,7 +110,7 @@ describe('C7 grace', () => {
     const { cache } = await open()
     const word = cache.kind<string>('word', { ttl: '1m', grace: '10m' })
     const read = (load: () => string) => word.read('a', load, { tags: ['t'] })
-    await eventually(async () => expect((await read(() => 'old')).tier).toBe('l1'))
+    await inL1(() => read(() => 'old'))
     await applied({ cache }, [tag('t', 'expire')])
     expect(await read(() => 'new')).toMatchObject({ value: 'new', status: 'miss' })
   })

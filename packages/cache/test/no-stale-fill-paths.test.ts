@@ -3,7 +3,7 @@ import { eventually, startProxy } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { everything, tag, type Cache, type LoadedKind, type Ref } from '../src/index.ts'
 import { held, test } from './setup.ts'
-import { applied, callsOf, isCached, openSynchronized, source } from './support/caches.ts'
+import { applied, callsOf, grow, isCached, openSynchronized, source } from './support/caches.ts'
 import { failOver, snapshot } from './support/history.ts'
 
 type Word = { text: string; of: string }
@@ -131,33 +131,26 @@ describe('C15 no stale fill', () => {
   })
 
   test('a refresh in the background that began before the invalidation leaves nothing', async ({
-    server,
+    open,
   }) => {
-    let nowMs = 0
-    await using one = await openSynchronized({
-      url: server.url,
-      service: 'refresh',
-      now: () => nowMs + performance.now(),
-    })
+    const { cache, raw } = await open()
     const load = held<string>()
-    const plan = one.cache.define({
-      word: { load: load.call, key: (id: string) => [id], ttl: '10m' },
-    })
-    const first = plan.word.get('a')
-    ;(await load.next()).resolve('old')
-    await first
-    await isCached(() => plan.word.read('a'))
-    nowMs = 9 * 60_000
-    await expect.poll(() => one.cache.synchronized).toBe(true)
-    const reading = plan.word.get('a')
+    const word = cache.kind<string>('word', { ttl: '10m' })
+    const read = () => word.read('a', () => load.call('a'))
+    await word.set('a', 'old')
+    const { key } = await word.read('a', () => 'no')
+    // Nothing of it is left in the process.
+    cache.switchOff()
+    cache.switchOn()
+    await grow(raw, key, 510_000)
+    expect(await read()).toMatchObject({ value: 'old', status: 'hit', tier: 'l2' })
     const refresh = await load.next()
+    await applied({ cache }, [word.ref('a')])
     refresh.resolve('old')
-    await applied(one, [plan.word.ref('a')])
-    await reading
-    const after = plan.word.get('a')
+    const after = read()
     ;(await load.next()).resolve('new')
-    expect(await after).toBe('new')
-    expect(await plan.word.get('a')).toBe('new')
+    expect(await after).toMatchObject({ value: 'new', status: 'miss' })
+    expect(await word.peek('a')).toBe('new')
   })
 
   test('a value set during a load is not replaced by what the load brings', async ({ open }) => {

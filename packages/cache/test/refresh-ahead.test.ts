@@ -1,7 +1,7 @@
 import { eventually } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { held, test } from './setup.ts'
-import { grow, inL2, openSynchronized } from './support/caches.ts'
+import { inL1, grow, inL2, openSynchronized } from './support/caches.ts'
 
 describe('C6 refresh-ahead', () => {
   test.for([
@@ -24,10 +24,10 @@ describe('C6 refresh-ahead', () => {
       ;(await load.next()).resolve(old)
       await first
       for (const { thing } of [here, there]) {
-        await eventually(async () => expect((await thing.read('a')).tier).toBe('l1'))
+        await inL1(() => thing.read('a'))
       }
-      // Old enough for both, by their own clocks and the server's.
-      aheadMs = 9 * 60_000
+      // Past the share for both by their own clocks, and not past the TTL, which jitter shortens to 540 s at most.
+      aheadMs = 510_000
       await eventually(() => {
         expect([one.cache.synchronized, two.cache.synchronized]).toEqual([true, true])
       })
@@ -49,7 +49,7 @@ describe('C6 refresh-ahead', () => {
     const word = cache.kind<string>('word', { ttl: '10m', l1: false })
     const { key } = await word.read('a', () => 'old')
     await inL2(() => word.read('a', () => 'no'))
-    await grow(raw, key, 9 * 60_000)
+    await grow(raw, key, 510_000)
     let failed = 0
     const load = () => Promise.reject(new Error(`away ${failed++}`))
     expect(await word.read('a', load)).toMatchObject({ value: 'old', status: 'hit' })
@@ -62,7 +62,7 @@ describe('C6 refresh-ahead', () => {
     const word = cache.kind<string>('word', { ttl: '10m', refreshAhead: false, l1: false })
     const { key } = await word.read('a', () => 'old')
     await inL2(() => word.read('a', () => 'no'))
-    await grow(raw, key, 9 * 60_000)
+    await grow(raw, key, 510_000)
     let loads = 0
     for (let read = 0; read < 5; read++) await word.read('a', () => `${loads++}`)
     expect(loads).toBe(0)

@@ -2,7 +2,7 @@ import { describe, expect } from 'vitest'
 import { eventually } from '@wattle/testkit'
 import { tag, type Cache, type Kind, type Ref } from '../src/index.ts'
 import { test } from './setup.ts'
-import { inL2, openSynchronized } from './support/caches.ts'
+import { inL1, inL2, openSynchronized } from './support/caches.ts'
 
 const kindAt = (cache: Cache, version: number) =>
   cache.kind<string>('word', { ttl: '1m', l1: false, version })
@@ -64,9 +64,7 @@ describe('C1 two releases side by side', () => {
       await using one = await openSynchronized({ url: server.url, service })
       const word = one.cache.kind<string>('word', { ttl: '1m' })
       await word.getOrSet('a', () => 'old')
-      await eventually(async () =>
-        expect(await word.read('a', () => 'x')).toMatchObject({ tier: 'l1' }),
-      )
+      await inL1(() => word.read('a', () => 'x'))
       const raw = server.client()
       const number = await raw.incr('test:foreign:invalidations@1:sequence')
       await raw.lpush('test:foreign:invalidations@1:log', `${number} ${payload}`)

@@ -4,6 +4,7 @@ import { tag, type Cache } from '../src/index.ts'
 import { test } from './setup.ts'
 import { startFleet } from './support/fleet.ts'
 import {
+  inL1,
   applied,
   inL2,
   isCached,
@@ -86,7 +87,7 @@ describe('C13 the L1 of another process', () => {
       () => here.word.update(['a'], () => Promise.resolve(from.word)),
     ]
     for (const [at, act] of acts.entries()) {
-      await eventually(async () => expect((await there.word.read('a')).tier).toBe('l1'))
+      await inL1(() => there.word.read('a'))
       from.word = `v${at}`
       await act()
       await eventually(async () => expect(await there.word.get('a')).toBe(`v${at}`))
@@ -104,10 +105,10 @@ describe('C13 the L1 of another process', () => {
     })
     const word = one.cache.kind<string>('word', { ttl: '1m' })
     const read = () => word.read('a', () => 'x')
-    await eventually(async () => expect((await read()).tier).toBe('l1'))
+    await inL1(() => read())
     aheadMs = 1_100
     expect((await read()).tier).not.toBe('l1')
-    await eventually(async () => expect((await read()).tier).toBe('l1'))
+    await inL1(() => read())
   })
 
   test('a process that was stopped for longer than the window reads nothing from it at first', async ({
@@ -145,7 +146,7 @@ describe('C13 the L1 of another process', () => {
     )
     const read = () => word.read('a', () => from.load('a'), { tags: ['t0', 'fresh'] })
     await isCached(read)
-    await eventually(async () => expect((await read()).tier).toBe('l1'))
+    await inL1(() => read())
     from.word = 'new'
     await applied({ cache }, [tag('t0')])
     expect(await read()).toMatchObject({ value: 'new', status: 'miss' })

@@ -2,7 +2,20 @@ import { Type } from 'typebox'
 import { v7 as uuidv7 } from 'uuid'
 
 /** What an id names, by its prefix: `usr_0190…` is a user. */
-export type IdPrefix = 'usr' | 'bil' | 'lin' | 'prv' | 'acc' | 'req' | 'tok' | 'pay' | 'ref' | 'evt'
+export type IdPrefix =
+  | 'usr'
+  | 'bil'
+  | 'lin'
+  | 'prv'
+  | 'acc'
+  | 'req'
+  | 'tok'
+  | 'pay'
+  | 'ref'
+  | 'evt'
+  | 'ses'
+  | 'fam'
+  | 'sev'
 
 /** An id: a three-letter type prefix, `_`, and a UUIDv7 in lower case. */
 export type Id<P extends IdPrefix> = `${P}_${string}`

@@ -12,7 +12,10 @@ export {
   type RouteRequest,
 } from './route.ts'
 export { services, type ServiceName } from './services.ts'
-export { Email, Language, Preferences, Profile, userRoutes } from './user.ts'
+export { Email, Language, Preferences, Profile, Tokens, userRoutes } from './user.ts'
+export { SecurityEvent, SecurityEventPage, Session, sessionRoutes } from './session.ts'
+export { accountRoutes } from './account.ts'
+export { operatorRoutes, SessionStatistics } from './operator.ts'
 export {
   Bill,
   billingRoutes,

@@ -81,6 +81,7 @@ export const paymentRoutes = {
     path: '/payments',
     summary: 'Hold an amount of one of your bills; nothing is charged until it is confirmed',
     auth: 'user',
+    whenUnknown: 'closed',
     idempotencyKey: 'required',
     body: Type.Object(
       {
@@ -113,6 +114,7 @@ export const paymentRoutes = {
     path: '/payments/:paymentId/confirm',
     summary: 'Charge the instrument; ask for the payment again while it is processing or unknown',
     auth: 'user',
+    whenUnknown: 'closed',
     idempotencyKey: 'required',
     params: onePayment,
     replies: { 200: Payment },
@@ -124,6 +126,7 @@ export const paymentRoutes = {
     path: '/payments/:paymentId/cancel',
     summary: 'Give the held amount back; possible until it is confirmed',
     auth: 'user',
+    whenUnknown: 'closed',
     idempotencyKey: 'required',
     params: onePayment,
     replies: { 200: Payment },
@@ -135,6 +138,7 @@ export const paymentRoutes = {
     path: '/payments/:paymentId/refunds',
     summary: 'Give back all or a part of a succeeded payment',
     auth: 'user',
+    whenUnknown: 'closed',
     idempotencyKey: 'required',
     params: onePayment,
     body: Type.Object({ amountMinor: PositiveMinor }, closed),

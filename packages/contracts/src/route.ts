@@ -21,6 +21,12 @@ export type RouteContract = {
   readonly path: `/${string}`
   readonly summary: string
   readonly auth: RouteAuth
+  /**
+   * What the gateway does with a good access token while nobody can tell whether it was revoked (the `state` group of
+   * Redis and the user service are both away): `closed` answers 503, for money and credentials; `open`, where it is not
+   * said, lets it pass.
+   */
+  readonly whenUnknown?: 'closed' | 'open'
   /** Where `auth` is `service`: the services that may call it; where it is not said, all that the service knows. */
   readonly callers?: readonly string[]
   readonly params?: TObject

@@ -58,6 +58,39 @@ const Phone = Type.String({
   description: 'E.164, such as +2348012345678',
 })
 
+export const Password = Type.String({
+  minLength: 10,
+  maxLength: 128,
+  description: 'At least 10 characters',
+})
+/** 256 random bits. */
+export const OpaqueToken = Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' })
+/** Shows at the next login that this device has been logged in before. */
+export const DeviceToken = Type.String({ pattern: '^[A-Za-z0-9_-]{64}$' })
+export const SessionName = Type.String({
+  minLength: 1,
+  maxLength: 60,
+  pattern: '^(?=.*\\S)[^\\u0000-\\u001f\\u007f]+$',
+  description: 'Not blank, without control characters',
+})
+
+/** What a login and a refresh answer. */
+export const Tokens = Type.Object({
+  accessToken: Type.String(),
+  tokenType: Type.Literal('Bearer'),
+  expiresIn: Type.Integer({ description: 'Seconds that the access token is valid' }),
+  refreshToken: Type.String({
+    description: 'Good for one refresh; keep it where scripts cannot read it',
+  }),
+  sessionId: idSchema('ses'),
+  freshLoginAt: Type.String({
+    format: 'date-time',
+    description: 'From then on only a login helps',
+  }),
+  freshLoginSoon: Type.Boolean({ description: 'That is less than seven days away' }),
+})
+export type Tokens = Static<typeof Tokens>
+
 export const userRoutes = {
   register: defineRoute({
     name: 'register',
@@ -68,11 +101,7 @@ export const userRoutes = {
     body: Type.Object(
       {
         email: Email,
-        password: Type.String({
-          minLength: 10,
-          maxLength: 128,
-          description: 'At least 10 characters',
-        }),
+        password: Password,
         name: Name,
         phone: Type.Optional(Phone),
       },
@@ -85,17 +114,24 @@ export const userRoutes = {
     name: 'login',
     method: 'POST',
     path: '/auth/login',
-    summary: 'Exchange e-mail address and password for an access token',
+    summary: 'Exchange e-mail address and password for the tokens of a new session',
     auth: 'public',
     body: Type.Object(
-      { email: Email, password: Type.String({ minLength: 1, maxLength: 128 }) },
+      {
+        email: Email,
+        password: Type.String({ minLength: 1, maxLength: 128 }),
+        deviceToken: Type.Optional(DeviceToken),
+        sessionName: Type.Optional(SessionName),
+      },
       closed,
     ),
     replies: {
       200: Type.Object({
-        accessToken: Type.String(),
-        tokenType: Type.Literal('Bearer'),
-        expiresIn: Type.Integer({ description: 'Seconds' }),
+        ...Tokens.properties,
+        deviceToken: Type.String({
+          description:
+            'Send it at the next login: a known device is not locked out with its network',
+        }),
       }),
     },
     errors: ['INVALID_CREDENTIALS', 'TOO_MANY_REQUESTS'],

@@ -12,12 +12,21 @@ import type {
   RouteRequest,
 } from '@wattle/contracts'
 
-const { billingRoutes, couponRoutes, errorCodes, paymentRoutes, reservationRoutes, userRoutes } =
-  contracts
+const {
+  accountRoutes,
+  billingRoutes,
+  couponRoutes,
+  errorCodes,
+  operatorRoutes,
+  paymentRoutes,
+  reservationRoutes,
+  sessionRoutes,
+  userRoutes,
+} = contracts
 
 /** Every route table that the package exports, by the service that has it. */
 const services = {
-  user: [userRoutes],
+  user: [userRoutes, sessionRoutes, accountRoutes, operatorRoutes],
   billing: [billingRoutes, couponRoutes, reservationRoutes],
   payment: [paymentRoutes],
 }
@@ -69,6 +78,23 @@ describe('the route tables', () => {
   test('have each method and path once, also where the gateway puts all services side by side', () => {
     const shape = ({ route }: Named) => `${route.method} ${route.path.replaceAll(/:\w+/g, ':')}`
     expect(new Set(all.map(shape)).size).toBe(all.length)
+  })
+})
+
+describe('T3 while nobody can tell whether a token was revoked', () => {
+  test('what moves money, changes credentials or acts on others is closed, and nothing else', () => {
+    const closed = all.filter(({ route }) => route.whenUnknown === 'closed')
+    expect(closed.map(({ key }) => key).toSorted()).toEqual([
+      'cancelPayment',
+      'changePassword',
+      'confirmPayment',
+      'createPayment',
+      'endUserSessions',
+      'refundPayment',
+      'revoke',
+      'setUserStatus',
+    ])
+    for (const { route } of closed) expect(['user', 'operator']).toContain(route.auth)
   })
 })
 

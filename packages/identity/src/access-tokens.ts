@@ -1,7 +1,9 @@
 import jwt from '@fastify/jwt'
+import type { Id } from '@wattle/contracts'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { personOf, type Principal } from './claims.ts'
+import { holderOf, type AccessPrincipal } from './claims.ts'
+import { currentKeys, type KeyRing } from './key-ring.ts'
 import { localKeys, type KeySource } from './key-source.ts'
 import type { SigningKeys } from './keys.ts'
 import { keyFetcher, pinnedSign, pinnedVerify } from './pinned.ts'
@@ -10,16 +12,21 @@ import { accessTokenKind as kind } from './token-kind.ts'
 import { createVerifier, type Verifier } from './verifier.ts'
 
 /** Access tokens, 15 minutes each: what `accessTokens` puts at `app.accessTokens`. */
-export type AccessTokens = Verifier<Principal> & {
+export type AccessTokens = Verifier<AccessPrincipal> & {
   /** Throws where the app has no signing keys. */
-  issue(subject: PersonSubject): SignedToken
+  issue(subject: AccessSubject): SignedToken
   readonly lifetimeSeconds: number
+}
+
+export type AccessSubject = PersonSubject & {
+  readonly sessionId: Id<'ses'>
+  readonly familyId: Id<'fam'>
 }
 
 export type AccessTokensOptions = {
   readonly now?: () => number
 } & (
-  | { /** For the user service, which issues them. */ readonly signingKeys: SigningKeys }
+  | { /** For the user service, which issues them. */ readonly signingKeys: SigningKeys | KeyRing }
   | { /** For the gateway, which verifies them. */ readonly keys: KeySource }
 )
 
@@ -38,8 +45,10 @@ export const accessTokens = fp(register, { name: '@wattle/access-tokens', fastif
 
 async function register(app: FastifyInstance, options: AccessTokensOptions): Promise<void> {
   const { now = Date.now } = options
-  const signingKeys = 'signingKeys' in options ? options.signingKeys : undefined
-  const keys = 'keys' in options ? options.keys : localKeys(options.signingKeys.jwks)
+  const ring = 'signingKeys' in options ? options.signingKeys : undefined
+  const signingKeys = ring && currentKeys(ring)
+  const keys =
+    'keys' in options ? options.keys : localKeys(() => currentKeys(options.signingKeys).jwks)
   const { audience } = kind
 
   await app.register(jwt, {
@@ -51,13 +60,21 @@ async function register(app: FastifyInstance, options: AccessTokensOptions): Pro
     verify: pinnedVerify(kind, audience),
   })
 
-  const sign = signingKeys && createSigner({ keys: signingKeys, kind, now, sign: app.jwt.sign })
+  const sign =
+    ring === undefined || signingKeys === undefined
+      ? undefined
+      : createSigner({
+          keys: ring,
+          kind,
+          now,
+          signBy: { keyId: signingKeys.keyId, sign: app.jwt.sign },
+        })
   const { verify } = createVerifier({
     accepts: [
       {
         kind,
         keys,
-        principalOf: personOf,
+        principalOf: holderOf,
         // A promise, because its key is a function.
         check: (token) => app.jwt.verify<Promise<Record<string, unknown>>>(token),
       },

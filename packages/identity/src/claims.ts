@@ -7,6 +7,17 @@ export type Principal = {
   readonly roles: readonly string[]
   /** `jti` of the access token that the request came in with. */
   readonly tokenId: string
+  /** The session that the access token belongs to, and its family of refresh tokens. */
+  readonly sessionId?: Id<'ses'>
+  readonly familyId?: Id<'fam'>
+}
+
+/** Who holds an access token, and all by which it can be revoked. */
+export type AccessPrincipal = Principal & {
+  readonly sessionId: Id<'ses'>
+  readonly familyId: Id<'fam'>
+  /** When it was issued, to the second. */
+  readonly issuedAtMs: number
 }
 
 /** The service that makes a request, as a verified token says. */
@@ -21,7 +32,7 @@ export type ClaimRules = {
   readonly clockToleranceMs: number
 }
 
-const userIdForm = /^usr_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const idForm = /^([a-z]{3})_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const tokenIdForm = /^[A-Za-z0-9_-]{1,64}$/
 const roleForm = /^[a-z][a-z_-]{0,31}$/
 
@@ -53,7 +64,7 @@ export function readClaims(
   if (claims['nbf'] !== undefined && instantMs(claims['nbf'], 'nbf') > nowMs + clockToleranceMs) {
     throw refused('not valid yet')
   }
-  if (nowMs >= expMs + clockToleranceMs) {
+  if (nowMs >= expMs + (kind.graceAfterEndMs ?? clockToleranceMs)) {
     throw refused('expired', 'The access token has expired; log in again.')
   }
 
@@ -65,14 +76,25 @@ export function readClaims(
 
 /** The person that a token speaks for. */
 export function personOf(claims: Record<string, unknown>, { tokenIdClaim }: TokenKind): Principal {
-  const { sub, roles } = claims
-  if (typeof sub !== 'string' || !isUserId(sub)) throw refused('sub is missing or malformed')
+  const { sub, roles, sid, fam } = claims
+  if (!isId(sub, 'usr')) throw refused('sub is missing or malformed')
   const tokenId = claims[tokenIdClaim]
   if (typeof tokenId !== 'string' || !tokenIdForm.test(tokenId)) {
     throw refused(`${tokenIdClaim} is missing or malformed`)
   }
   if (!isRoleList(roles)) throw refused('roles are missing or malformed')
-  return { userId: sub, roles: Object.freeze(roles), tokenId }
+  const person = { userId: sub, roles: Object.freeze(roles), tokenId }
+  if (sid === undefined && fam === undefined) return person
+  if (!isId(sid, 'ses')) throw refused('sid is malformed')
+  if (!isId(fam, 'fam')) throw refused('fam is missing or malformed')
+  return { ...person, sessionId: sid, familyId: fam }
+}
+
+/** The person who holds an access token; it must say of which session and family it is. */
+export function holderOf(claims: Record<string, unknown>, kind: TokenKind): AccessPrincipal {
+  const { sessionId, familyId, ...person } = personOf(claims, kind)
+  if (sessionId === undefined || familyId === undefined) throw refused('sid is missing')
+  return { ...person, sessionId, familyId, issuedAtMs: Number(claims['iat']) * 1000 }
 }
 
 /** Reads the tokens of one service, which speak for that service alone. */
@@ -92,8 +114,8 @@ function instantMs(value: unknown, name: string): number {
   return value * 1000
 }
 
-function isUserId(value: string): value is Id<'usr'> {
-  return userIdForm.test(value)
+function isId<P extends 'usr' | 'ses' | 'fam'>(value: unknown, prefix: P): value is Id<P> {
+  return typeof value === 'string' && idForm.exec(value)?.[1] === prefix
 }
 
 function isRoleList(value: unknown): value is readonly string[] {

@@ -1,4 +1,5 @@
 import { personOf, serviceOf, type Principal, type ServicePrincipal } from './claims.ts'
+import { currentKeys, type KeyRing } from './key-ring.ts'
 import type { KeySource } from './key-source.ts'
 import type { SigningKeys } from './keys.ts'
 import { recentMap } from './recent-map.ts'
@@ -7,20 +8,21 @@ import { internalTokenKind, serviceTokenKind } from './token-kind.ts'
 import { createVerifier, type Accepted, type Verifier } from './verifier.ts'
 
 export type InternalTokensOptions = {
-  readonly keys: SigningKeys
-  /** How long one signed token is handed out again; well under its 30 seconds of life. */
+  readonly keys: SigningKeys | KeyRing
+  /** How long one signed token is handed out again; well under its 5 seconds of life. */
   readonly reuseMs?: number
   readonly maxEntries?: number
   readonly now?: () => number
 }
 
 /**
- * The gateway's tokens for services: each good for 30 seconds and one service. One is handed out again for some
- * seconds per access token and service: that saves the signature here (40 µs) and, more, its check in the service
- * (145 µs), which then finds it in its cache.
+ * The gateway's tokens for services: each good for 5 seconds and one service. One is handed out again for a
+ * second per access token and service: that saves the signature here (40 µs) and, more, its check in the service
+ * (145 µs), which then finds it in its cache. Three seconds are left at least when it is handed out, which is how far the
+ * clock of a service may be ahead.
  */
 export function internalTokens(options: InternalTokensOptions) {
-  const { keys, reuseMs = 10_000, maxEntries = 10_000, now = Date.now } = options
+  const { keys, reuseMs = 1_000, maxEntries = 10_000, now = Date.now } = options
   const sign = createSigner({ keys, kind: internalTokenKind, now })
   const signed = recentMap<{ principal: Principal; token: string; signedAtMs: number }>(maxEntries)
 
@@ -36,12 +38,19 @@ export function internalTokens(options: InternalTokensOptions) {
     return token
   }
 
-  return { tokenFor, jwks: keys.jwks }
+  return {
+    tokenFor,
+    /** The public keys of this moment. */
+    get jwks() {
+      return currentKeys(keys).jwks
+    },
+  }
 }
 
 function speaksFor(held: { principal: Principal }, principal: Principal): boolean {
   return (
     held.principal.userId === principal.userId &&
+    held.principal.sessionId === principal.sessionId &&
     held.principal.roles.join(' ') === principal.roles.join(' ')
   )
 }

@@ -14,12 +14,21 @@ export type KeySource = {
   close(): Promise<void>
 }
 
-/** Keys known from the start. */
-export function localKeys(jwks: Jwks): KeySource {
-  const keys = readJwks(jwks)
+/** Keys of this process: known from the start, or what a function says that they are now. */
+export function localKeys(jwks: Jwks | (() => Jwks)): KeySource {
+  let read = typeof jwks === 'function' ? jwks() : jwks
+  let keys = readJwks(read)
+  function peek(keyId: string): VerificationKey | undefined {
+    const now = typeof jwks === 'function' ? jwks() : read
+    if (now !== read) {
+      read = now
+      keys = readJwks(now)
+    }
+    return keys.get(keyId)
+  }
   return {
-    peek: (keyId) => keys.get(keyId),
-    find: (keyId) => Promise.resolve(keys.get(keyId)),
+    peek,
+    find: (keyId) => Promise.resolve(peek(keyId)),
     close: () => Promise.resolve(),
   }
 }

@@ -10,6 +10,7 @@ import {
   someKeys,
   startMs,
   userId,
+  holder,
 } from './forge.ts'
 
 async function world() {
@@ -37,15 +38,16 @@ async function refusal(verification: Promise<unknown>): Promise<string> {
 describe('T1 an access token', () => {
   test('that was issued is verified, and says who and which token', async () => {
     const { tokens, verifier } = await world()
-    const { token, tokenId } = tokens.issue({ userId, roles: ['operator'] })
+    const { token, tokenId } = tokens.issue({ ...holder, roles: ['operator'] })
     const principal = await verifier.verify(token)
-    expect(principal).toEqual({ userId, roles: ['operator'], tokenId })
+    const issuedAtMs = Math.floor(startMs / 1000) * 1000
+    expect(principal).toEqual({ ...holder, roles: ['operator'], tokenId, issuedAtMs })
     expect(await verifier.verify(token)).toEqual(principal)
   })
 
   test('carries algorithm, type and key id, and lives 15 minutes', async () => {
     const { tokens, keys } = await world()
-    const { token, expiresAtMs } = tokens.issue({ userId, roles: [] })
+    const { token, expiresAtMs } = tokens.issue({ ...holder, roles: [] })
     const [header, payload] = token
       .split('.')
       .slice(0, 2)
@@ -57,7 +59,7 @@ describe('T1 an access token', () => {
 
   test('handed to one caller cannot be changed for the next', async () => {
     const { tokens, verifier } = await world()
-    const { token } = tokens.issue({ userId, roles: ['operator'] })
+    const { token } = tokens.issue({ ...holder, roles: ['operator'] })
     const first = await verifier.verify(token)
     expect(() => (first.roles as string[]).push('admin')).toThrow(TypeError)
     expect(() => Object.assign(first, { userId: 'usr_other' })).toThrow(TypeError)
@@ -65,7 +67,7 @@ describe('T1 an access token', () => {
 
   test('is good until it ends, plus the tolerance between clocks, also when it was cached', async () => {
     const { tokens, verifier, clock } = await world()
-    const { token, expiresAtMs } = tokens.issue({ userId, roles: [] })
+    const { token, expiresAtMs } = tokens.issue({ ...holder, roles: [] })
     await verifier.verify(token)
     clock.nowMs = expiresAtMs + 4_999
     await verifier.verify(token)
@@ -182,7 +184,7 @@ describe('T1 a forged token', () => {
 
   test('with one changed byte is refused', async () => {
     const { verifier, tokens } = await world()
-    const { token } = tokens.issue({ userId, roles: [] })
+    const { token } = tokens.issue({ ...holder, roles: [] })
     await verifier.verify(token)
     for (const at of [5, token.indexOf('.') + 9, token.lastIndexOf('.') + 9]) {
       const other = token[at] === 'A' ? 'B' : 'A'
@@ -213,7 +215,7 @@ describe('T1 a forged token', () => {
 
   test('with blanks, padding or further parts is refused', async () => {
     const { verifier, tokens } = await world()
-    const { token } = tokens.issue({ userId, roles: [] })
+    const { token } = tokens.issue({ ...holder, roles: [] })
     for (const odd of [`${token}=`, ` ${token}`, `${token}\n`, `${token}.x`, `x.${token}`]) {
       expect(await refusal(verifier.verify(odd))).toMatch(/token/)
     }
@@ -252,6 +254,12 @@ describe('T1 a token that our key signed but that does not fit', () => {
     ['a jti of 2,000 characters', { jti: 'x'.repeat(2_000) }, /jti/],
     ['no roles', { roles: undefined }, /roles/],
     ['roles as text', { roles: 'operator' }, /roles/],
+    ['no session', { sid: undefined }, /sid/],
+    ['neither session nor family', { sid: undefined, fam: undefined }, /sid/],
+    ['a session of another kind', { sid: userId }, /sid/],
+    ['a session as a list', { sid: ['ses_01936b0e-7c1a-7000-8000-000000000003'] }, /sid/],
+    ['no family', { fam: undefined }, /fam/],
+    ['a family of another kind', { fam: 'ses_01936b0e-7c1a-7000-8000-000000000003' }, /fam/],
     ['roles that are no names', { roles: [{ operator: true }] }, /roles/],
   ]
   test.each(cases)('because of %s is refused', async (_name, changes, reason) => {

@@ -1,7 +1,16 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { accessTokens, localKeys } from '../src/index.ts'
-import { accessClaims, encode, forge, forgeHmac, someKeys, startMs, userId } from './forge.ts'
+import {
+  accessClaims,
+  encode,
+  forge,
+  forgeHmac,
+  someKeys,
+  startMs,
+  userId,
+  holder,
+} from './forge.ts'
 
 const now = () => startMs
 
@@ -45,7 +54,7 @@ describe('T1 @fastify/jwt, as the plugin registers it,', () => {
   test('signs nothing where only keys to verify with were given', async () => {
     const { app } = await world()
     expect(() => app.jwt.sign({ sub: userId })).toThrow(/verify mode/)
-    expect(() => app.accessTokens.issue({ userId, roles: [] })).toThrow(/only verified/)
+    expect(() => app.accessTokens.issue({ ...holder, roles: [] })).toThrow(/only verified/)
   })
 
   test('signs what app.accessTokens issues, and by itself writes the same header', async () => {
@@ -54,7 +63,7 @@ describe('T1 @fastify/jwt, as the plugin registers it,', () => {
     await app.register(accessTokens, { signingKeys: keys, now })
     const tokens = [
       app.jwt.sign(accessClaims()),
-      app.accessTokens.issue({ userId, roles: [] }).token,
+      app.accessTokens.issue({ ...holder, roles: [] }).token,
     ]
     for (const token of tokens) {
       const header: unknown = JSON.parse(

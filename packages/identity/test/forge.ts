@@ -14,6 +14,10 @@ import {
 export const startMs = Date.UTC(2026, 10, 21, 9, 0, 0) + 500
 
 export const userId = 'usr_01936b0e-7c1a-7000-8000-000000000001'
+export const sessionId = 'ses_01936b0e-7c1a-7000-8000-000000000003'
+export const familyId = 'fam_01936b0e-7c1a-7000-8000-000000000004'
+/** Whom an access token speaks for. */
+export const holder = { userId, sessionId, familyId } as const
 const tokenId = 'tok_01936b0e-7c1a-7000-8000-000000000002'
 
 /** A key pair of its own for each test. */
@@ -33,7 +37,15 @@ export async function accessTokensOf(options: AccessTokensOptions): Promise<Acce
 /** Claims of a good access token at `startMs`; `undefined` in `changes` leaves a claim out. */
 export function accessClaims(changes: Record<string, unknown> = {}): Record<string, unknown> {
   const iat = Math.floor(startMs / 1000)
-  const good = { iss: 'wattle-user', aud: 'wattle', sub: userId, jti: tokenId, roles: [] }
+  const good = {
+    iss: 'wattle-user',
+    aud: 'wattle',
+    sub: userId,
+    jti: tokenId,
+    sid: sessionId,
+    fam: familyId,
+    roles: [],
+  }
   return { ...good, iat, exp: iat + 900, ...changes }
 }
 

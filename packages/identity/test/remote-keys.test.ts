@@ -10,7 +10,7 @@ import {
   type Jwks,
   type RemoteKeysOptions,
 } from '../src/index.ts'
-import { accessTokensOf, someKeys, startMs, startPublisher, userId } from './forge.ts'
+import { accessTokensOf, someKeys, startMs, startPublisher, userId, holder } from './forge.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -31,7 +31,7 @@ async function world(options: Partial<RemoteKeysOptions> = {}) {
   cleanups.push(() => source.close())
   const verifier = await accessTokensOf({ keys: source, now })
   const issue = (signing = keys) =>
-    createSigner({ keys: signing, kind: accessTokenKind, now })({ userId, roles: [] }, 'wattle')
+    createSigner({ keys: signing, kind: accessTokenKind, now })({ ...holder, roles: [] }, 'wattle')
       .token
   return { keys, published, publisher, good, clock, source, verifier, issue }
 }
@@ -53,7 +53,7 @@ describe('T1 keys from a JWKS address', () => {
     const address = await app.listen({ port: 0, host: '127.0.0.1' })
     const source = remoteKeys({ url: `${address}/.well-known/jwks.json` })
     cleanups.push(() => source.close())
-    const { token } = (await accessTokensOf({ signingKeys: keys })).issue({ userId, roles: [] })
+    const { token } = (await accessTokensOf({ signingKeys: keys })).issue({ ...holder, roles: [] })
     const gateway = await accessTokensOf({ keys: source })
     expect(await gateway.verify(token)).toMatchObject({ userId })
     const reply = await app.inject('/.well-known/jwks.json')

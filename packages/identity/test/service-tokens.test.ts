@@ -11,9 +11,9 @@ import {
   serviceTokens,
   type TokenKind,
 } from '../src/index.ts'
-import { accessTokensOf, forge, someKeys, startMs, userId } from './forge.ts'
+import { accessTokensOf, forge, someKeys, startMs, userId, holder } from './forge.ts'
 
-const person = { userId, roles: ['operator'], tokenId: 'tok_access' } as const
+const person = { ...holder, roles: ['operator'], tokenId: 'tok_access' } as const
 
 /** Billing, which payment may call and document may not; each signs with a key of its own. */
 function world() {
@@ -185,7 +185,7 @@ describe('T1 the three kinds of token', () => {
     const { billing, keys, now } = world()
     const taken: unknown[] = []
     for (const { typ, issuer, signer, subject, isGood } of combinations) {
-      const kind = { typ, issuer, lifetimeMs: 30_000, tokenIdClaim: 'tid' } as const
+      const kind = { typ, issuer, lifetimeMs: 5_000, tokenIdClaim: 'tid' } as const
       const { token } = createSigner({ keys: keys[signer], kind, now })(subject, 'billing')
       if (isGood) taken.push(await billing.verify(token))
       else await expectRefused(billing.verify(token))
@@ -204,7 +204,7 @@ describe('T1 the three kinds of token', () => {
       now,
     })
     for (const { typ, issuer, subject } of combinations) {
-      const kind = { typ, issuer, lifetimeMs: 30_000, tokenIdClaim: 'tid' } as const
+      const kind = { typ, issuer, lifetimeMs: 5_000, tokenIdClaim: 'tid' } as const
       const { token } = createSigner({ keys: shared, kind, now })(subject, 'billing')
       const isPerson = typ === kinds.internal.typ && issuer === kinds.internal.issuer
       const isService = typ === kinds.service.typ && issuer === kinds.service.issuer
@@ -216,7 +216,7 @@ describe('T1 the three kinds of token', () => {
     const people = await accessTokensOf({ signingKeys: shared, now })
     await expectRefused(billing.verify(people.issue(person).token))
     for (const { typ, issuer, subject } of combinations) {
-      const kind = { typ, issuer, lifetimeMs: 30_000, tokenIdClaim: 'tid' } as const
+      const kind = { typ, issuer, lifetimeMs: 5_000, tokenIdClaim: 'tid' } as const
       const { token } = createSigner({ keys: shared, kind, now })(subject, 'wattle')
       const isGood = typ === kinds.access.typ && issuer === kinds.access.issuer
       if (isGood && 'userId' in subject)

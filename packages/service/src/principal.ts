@@ -8,6 +8,9 @@ export type Principal = {
   readonly roles: readonly string[]
   /** Id of the access token that the request came in with. */
   readonly tokenId?: string
+  /** The session and the family of refresh tokens that it belongs to. */
+  readonly sessionId?: Id<'ses'>
+  readonly familyId?: Id<'fam'>
 }
 
 export type UserPrincipal = Principal & { readonly userId: Id<'usr'> }

@@ -88,6 +88,13 @@ export const applied = ({ cache }: Pick<Opened, 'cache'>, refs: readonly Ref[]):
 export const inL2 = (read: () => Promise<ReadOutcome<unknown>>) =>
   eventually(async () => expect(await read()).toMatchObject({ status: 'hit', tier: 'l2' }))
 
+/** Reads until the value comes from L1. What a load brings is called so too while it is being stored, but has no age. */
+export const inL1 = (read: () => Promise<ReadOutcome<unknown>>) =>
+  eventually(async () => {
+    const { tier, ageMs } = await read()
+    expect([tier, ageMs > 0]).toEqual(['l1', true])
+  })
+
 /** Reads until some tier has the value. */
 export const isCached = (read: () => Promise<ReadOutcome<unknown>>) =>
   eventually(async () => expect(await read()).toMatchObject({ status: 'hit' }))

@@ -1,0 +1,123 @@
+import { connectRedis, keySpace } from '../../../packages/redis/src/index.ts'
+import { createCache, keepBudget } from '../../../packages/cache/src/index.ts'
+import { eventually, randomFrom, startRedis } from '../../../packages/testkit/src/index.ts'
+
+/**
+ * The hit ratio of a namespace that keeps to its budget by removing its coldest entries, beside that of an LRU with room
+ * for as many, asked for the same keys: by Zipf's law, four times as many keys as fit. The walks of the budget come after
+ * every thousand reads, so that the figures do not depend on how fast the machine is.
+ *
+ *     node infra/bench/suites/budget.ts
+ */
+
+const budgetBytes = 4_000_000
+const payload = 'x'.repeat(1_000)
+const ttlMs = 3_600_000
+const [rounds, measuredFrom, chunks, perChunk] = [80, 40, 20, 50]
+const log = { info() {}, warn() {}, error() {} }
+
+/** Rows of a report: hit ratios and usage for three degrees of skew. */
+export async function budget() {
+  await using server = await startRedis({ maxMemory: '1gb' })
+  const raw = server.client()
+
+  async function play(skew: number, at: number) {
+    const service = `budget${at}`
+    const redis = connectRedis({ url: server.url, name: service })
+    const keys = keySpace({ environment: 'bench', service })
+    const cache = createCache({ redis, keys, log })
+    cache.kind('row', { ttl: '1h' })
+    await eventually(() => {
+      if (!cache.synchronized) throw new Error('the cache is not synchronized')
+    })
+    const keyOf = (id: number) => keys.key('row', id)
+    await raw.set(keyOf(0), payload, 'PX', ttlMs)
+    const capacity = Math.floor(budgetBytes / Number(await raw.memory('USAGE', keyOf(0))))
+    const draw = zipf(capacity * 4, skew)
+    const lru = createLru(capacity)
+    const keeper = keepBudget({ cache, bytes: budgetBytes })
+    const seen = { reads: 0, hits: 0, lruHits: 0, least: Infinity, most: 0 }
+
+    for (let round = 0; round < rounds; round++) {
+      const counts = round >= measuredFrom
+      for (let chunk = 0; chunk < chunks; chunk++) {
+        const ids = [...new Set(Array.from({ length: perChunk }, draw))]
+        const values = await raw.mget(ids.map(keyOf))
+        const fills = raw.pipeline()
+        for (const [index, id] of ids.entries()) {
+          const isHit = values[index] !== null
+          const lruHit = lru(id)
+          if (!isHit) fills.set(keyOf(id), payload, 'PX', ttlMs)
+          if (!counts) continue
+          seen.reads++
+          seen.hits += Number(isHit)
+          seen.lruHits += Number(lruHit)
+        }
+        await fills.exec()
+      }
+      const usage = await keeper.run()
+      if (!usage) throw new Error('the budget was not looked after')
+      if (!counts) continue
+      seen.least = Math.min(seen.least, usage.bytes / budgetBytes)
+      seen.most = Math.max(seen.most, usage.bytes / budgetBytes)
+    }
+    await keeper.stop()
+    cache.close()
+    await redis.close()
+    const group = `Zipf ${skew}, ${seen.reads} reads`
+    const row = (variant: string, ours: boolean, low: number, high: number) => {
+      const value = (low + high) / 2
+      return { group, variant, ours, unit: '%', value, spread: [low, high] as const }
+    }
+    const ratio = (hits: number) => (100 * hits) / seen.reads
+    return [
+      row('hits within the budget', true, ratio(seen.hits), ratio(seen.hits)),
+      row('hits of an LRU', false, ratio(seen.lruHits), ratio(seen.lruHits)),
+      row('usage of the budget after a walk', true, 100 * seen.least, 100 * seen.most),
+    ]
+  }
+
+  const rows = []
+  for (const [at, skew] of [0.7, 0.9, 1.1].entries()) rows.push(...(await play(skew, at)))
+  return rows
+}
+
+/** Least recently used, in a Map: whether the key was there. */
+function createLru(capacity: number) {
+  const held = new Map<number, true>()
+  return (key: number): boolean => {
+    const isHit = held.delete(key)
+    held.set(key, true)
+    if (held.size > capacity) held.delete(held.keys().next().value as number)
+    return isHit
+  }
+}
+
+function zipf(count: number, skew: number): () => number {
+  const random = randomFrom(1)
+  const upTo = new Float64Array(count)
+  let total = 0
+  for (let rank = 0; rank < count; rank++) upTo[rank] = total += 1 / (rank + 1) ** skew
+  return () => {
+    const at = random.next() * total
+    let [low, high] = [0, count - 1]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((upTo[middle] ?? total) < at) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+if (import.meta.main) {
+  console.table(
+    (await budget()).map(({ group, variant, spread: [low, high] }) => ({
+      group,
+      variant,
+      'from %': low.toFixed(1),
+      'to %': high.toFixed(1),
+    })),
+  )
+  process.exit(0)
+}

@@ -1,0 +1,139 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { defineScript, type RedisClient } from '@wattle/redis'
+import type { Space } from './space.ts'
+
+const script = defineScript(new URL('./lua/weigh.lua', import.meta.url))
+
+/** One server. */
+type Node = Exclude<RedisClient, { nodes: unknown }>
+
+/** What is to go: entries colder than `level`, and a share of those at it. */
+export type Threshold = { readonly level: number; readonly share: number }
+export const nothingGoes: Threshold = { level: -1, share: 0 }
+
+/** What one walk over the namespace found, after what it removed. */
+export type Weight = {
+  readonly keys: number
+  readonly bytes: number
+  /** Bytes of entries by how warm they are, 0 the coldest. */
+  readonly byLevel: Float64Array
+  readonly removed: number
+  readonly removedBytes: number
+}
+
+export type PassOptions = {
+  space: Space
+  /** How the server tells what is cold: by use where it counts uses, else by the time since the last. */
+  measure: 'FREQ' | 'IDLETIME'
+  kinds: readonly string[]
+  threshold: Threshold
+  /** Removing ends here. */
+  mostBytes: number
+  passMs: number
+  /** One key in this many is weighed. */
+  weighEvery: number
+  /** Asked between the steps; the walk ends when it says no. */
+  mayGoOn: () => Promise<boolean>
+}
+
+/** Keys that a step looks at, whoever they belong to: it blocks the server for less than half a millisecond. */
+const perStep = 250
+const levels = 256
+/** Of one step, before the walk is given up. */
+const mostFailures = 10
+
+/** The masters: one, except in a cluster. */
+export const mastersOf = ({ redis: { client } }: Pick<Space, 'redis'>): readonly Node[] =>
+  'nodes' in client ? client.nodes('master') : [client]
+
+/**
+ * Walks over the keys of every master once, in small steps spread over `passMs`. Undefined when it was ended early.
+ * Rejects when Redis does.
+ */
+export async function pass(options: PassOptions): Promise<Weight | undefined> {
+  const { space, passMs, mayGoOn, mostBytes } = options
+  const masters = mastersOf(space)
+  const sizes = await Promise.all(masters.map((node) => node.dbsize()))
+  const steps = Math.max(1, sizes.reduce((sum, size) => sum + size, 0) / perStep)
+  const startedMs = space.now()
+  const byLevel = new Float64Array(levels)
+  const found = { keys: 0, bytes: 0, removed: 0, removedBytes: 0 }
+  let weighed = 0
+  let step = 0
+
+  for (const node of masters) {
+    let cursor = '0'
+    do {
+      const threshold = found.removedBytes < mostBytes ? options.threshold : nothingGoes
+      const reply = await insistently(() => weigh(node, cursor, threshold, options), mayGoOn)
+      if (!reply) return undefined
+      const [next, removed, freed, keys, weighings, others, ...rest] = reply
+      cursor = String(next)
+      found.removed += Number(removed)
+      found.removedBytes += Number(freed)
+      found.keys += Number(keys)
+      weighed += Number(weighings)
+      found.bytes += Number(others)
+      for (let at = 0; at < rest.length; at += 2) {
+        const bytes = Number(rest[at + 1])
+        const level = Number(rest[at])
+        byLevel[level] = (byLevel[level] ?? 0) + bytes
+        found.bytes += bytes
+      }
+      step++
+      // Keys that came meanwhile are no reason to take longer.
+      const aheadMs = Math.min(1, step / steps) * passMs - (space.now() - startedMs)
+      if (aheadMs > 1) await sleep(aheadMs, undefined, { ref: false })
+      if (!(await mayGoOn())) return undefined
+    } while (cursor !== '0')
+  }
+  const scale = weighed === 0 ? 0 : found.keys / weighed
+  return { ...found, bytes: found.bytes * scale, byLevel: byLevel.map((bytes) => bytes * scale) }
+}
+
+type Reply = (string | number)[]
+
+/** Tries again what fails: a step does no harm when it is done twice. Undefined when it was ended meanwhile. */
+async function insistently(
+  step: () => Promise<Reply>,
+  mayGoOn: () => Promise<boolean>,
+): Promise<Reply | undefined> {
+  for (let failures = 0; ;) {
+    try {
+      return await step()
+    } catch (cause) {
+      if (++failures === mostFailures) throw cause
+      await sleep(failures * 100, undefined, { ref: false })
+      if (!(await mayGoOn())) return undefined
+    }
+  }
+}
+
+async function weigh(
+  node: Node,
+  cursor: string,
+  { level, share }: Threshold,
+  { space, measure, kinds, weighEvery }: PassOptions,
+): Promise<Reply> {
+  const seed = Math.floor(space.random() * 2 ** 31)
+  const args = [cursor, perStep, space.keys.prefix, measure, level, share, weighEvery, seed]
+  // On the node itself: no key says which one it should be.
+  try {
+    return (await node.evalsha(script.sha, 0, ...args, ...kinds)) as Reply
+  } catch (cause) {
+    if (!(cause instanceof Error && cause.message.startsWith('NOSCRIPT'))) throw cause
+    return (await node.eval(script.source, 0, ...args, ...kinds)) as Reply
+  }
+}
+
+/** Below which level, and at which share of it, this many bytes are. */
+export function thresholdFor(byLevel: Float64Array, bytes: number): Threshold {
+  if (bytes <= 0) return nothingGoes
+  let left = bytes
+  for (let level = 0; level < byLevel.length; level++) {
+    const here = byLevel[level] ?? 0
+    if (here >= left) return { level, share: left / here }
+    left -= here
+  }
+  return { level: byLevel.length - 1, share: 1 }
+}

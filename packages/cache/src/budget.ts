@@ -1,0 +1,205 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { mastersOf, nothingGoes, pass, thresholdFor, type Weight } from './budget-pass.ts'
+import type { Cache } from './cache.ts'
+import { createDuty } from './duty.ts'
+import { internalsOf } from './internals.ts'
+import { gaugeIn } from './metrics.ts'
+
+export type BudgetOptions = {
+  cache: Cache
+  /** What the namespace may take in Redis, by summed MEMORY USAGE. */
+  bytes: number
+  /** How long one walk over the keys takes; up to three times as long while there is much room left. Default 5,000. */
+  passMs?: number
+}
+
+export type BudgetUsage = {
+  readonly budgetBytes: number
+  /** Of all keys of the namespace, estimated from every fourth; 0 before the first walk. */
+  readonly bytes: number
+  readonly keys: number
+  /** Entries removed by this process since it started. */
+  readonly removed: number
+}
+
+export type Budget = {
+  start(): void
+  /** Resolves when the walk under way has ended. */
+  stop(): Promise<void>
+  /** One walk now. Undefined when another process of the fleet has the duty, or Redis is not there. */
+  run(): Promise<BudgetUsage | undefined>
+  /** As this process saw it last. */
+  usage(): BudgetUsage
+}
+
+const dutyMs = 10_000
+const weighEvery = 4
+/** Of the budget: what is aimed at, so that what comes in during a walk finds room. */
+const aim = 0.96
+const slowest = 3
+
+/**
+ * Keeps a namespace on a shared Redis within its budget, by removing its own coldest entries.
+ *
+ * Redis evicts when the whole server is full, and then whatever is cold, whoever it belongs to: one service that caches
+ * too much empties the others. So one process of each service walks over the service's keys, weighs a sample of them,
+ * and sees how much there is at each level of warmth. From that, and from what came in during the last walk, follows how
+ * much has to go and how warm the warmest of it may be; what is colder goes during the next walk, spread over it, so
+ * that inflow and removal keep pace. Removing is no invalidation: a reader finds a miss.
+ */
+export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: BudgetOptions): Budget {
+  if (!(budgetBytes > 0)) {
+    throw new RangeError(`bytes of the budget is ${budgetBytes}: give a number of bytes above 0`)
+  }
+  const { space, cores, registry } = internalsOf(cache)
+  const duty = createDuty(space, 'budget', dutyMs)
+  const labels = { service: space.keys.service, namespace: space.keys.service }
+  const l2 = { ...labels, tier: 'l2' }
+  const labelNames = ['service', 'namespace', 'tier']
+  const bytesGauge = gaugeIn(registry, { name: 'wattle_cache_bytes', help: 'Bytes', labelNames })
+  const keysGauge = gaugeIn(registry, { name: 'wattle_cache_entries', help: 'Keys', labelNames })
+  gaugeIn(registry, {
+    name: 'wattle_cache_budget_bytes',
+    help: 'What the namespace may take in Redis',
+    labelNames: ['service', 'namespace'],
+  }).set(labels, budgetBytes)
+
+  let last: Weight | undefined
+  let before: Weight | undefined
+  let lastMs = passMs
+  let removed = 0
+  let heldMs = -Infinity
+  const usage = (): BudgetUsage => ({
+    budgetBytes,
+    bytes: Math.round(last?.bytes ?? 0),
+    keys: last?.keys ?? 0,
+    removed,
+  })
+
+  /** Between two looks at a key lies one walk: what was there then, and what came, is there now or was removed. */
+  const inflow = () =>
+    last && before ? Math.max(0, last.bytes + last.removedBytes - before.bytes) : 0
+
+  /** What has to go during the next walk. */
+  const excess = () => (last ? Math.max(0, last.bytes + inflow() - aim * budgetBytes) : 0)
+
+  /** How long the next walk may take: longer than `passMs` while what comes in takes long to fill the room that is left. */
+  function paceMs(): number {
+    if (!last || !before) return passMs
+    const room = Math.max(0, aim * budgetBytes - last.bytes)
+    const fillsInMs = (room / Math.max(1, inflow())) * lastMs
+    return Math.min(slowest * passMs, Math.max(passMs, fillsInMs / 3))
+  }
+
+  /** Whether this process has the duty; asked once a second only. While Redis does not answer it is not given up. */
+  async function mayGoOn(): Promise<boolean> {
+    if (stopping) return false
+    if (space.now() - heldMs < 1_000) return true
+    const held = await duty.hold()
+    if (held === 'held') heldMs = space.now()
+    else if (held === 'lost') forget()
+    return held === 'held' || space.now() - heldMs < dutyMs
+  }
+
+  async function measureOf(): Promise<'FREQ' | 'IDLETIME'> {
+    const [info] = await space.redis.info('memory')
+    return info?.memory?.maxPolicy.endsWith('lfu') === true ? 'FREQ' : 'IDLETIME'
+  }
+
+  async function walk(ms: number): Promise<BudgetUsage | undefined> {
+    heldMs = -Infinity
+    if (!(await mayGoOn())) return undefined
+    const goal = excess()
+    const startedMs = space.now()
+    try {
+      const weight = await pass({
+        space,
+        measure: await measureOf(),
+        kinds: [...new Set([...cores.values()].map(({ name }) => name))],
+        threshold: last ? thresholdFor(last.byLevel, goal) : nothingGoes,
+        mostBytes: goal * 1.1,
+        passMs: ms,
+        weighEvery,
+        mayGoOn,
+      })
+      if (!weight) return undefined
+      before = last
+      last = weight
+      lastMs = space.now() - startedMs
+      removed += weight.removed
+      space.statistics.evictedFromL2(weight.removed)
+      bytesGauge.set(l2, weight.bytes)
+      keysGauge.set(l2, weight.keys)
+      return usage()
+    } catch (cause) {
+      space.log.warn({ err: cause }, 'the budget could not be looked after: it is tried again')
+      return undefined
+    }
+  }
+
+  /** What this process knew is of no use after another one has looked after the budget. */
+  function forget(): void {
+    last = before = undefined
+    bytesGauge.remove(l2)
+    keysGauge.remove(l2)
+  }
+
+  let stopping = false
+  let loop: Promise<void> | undefined
+  async function keepOn(): Promise<void> {
+    while (!stopping) {
+      const done = await walk(paceMs())
+      if (!done) await sleep(Math.min(passMs, 1_000), undefined, { ref: false })
+    }
+    await duty.leave()
+  }
+
+  return {
+    start() {
+      stopping = false
+      loop ??= keepOn().finally(() => (loop = undefined))
+    },
+    async stop() {
+      stopping = true
+      await loop
+    },
+    run: () => walk(0),
+    usage,
+  }
+}
+
+/**
+ * What is wrong with the budgets of a shared Redis, in sentences; empty when nothing is. `budgets` in bytes by service, of
+ * all that share it. Rejects when Redis cannot be asked.
+ */
+export async function checkBudgets({
+  cache,
+  budgets,
+}: {
+  cache: Cache
+  budgets: Readonly<Record<string, number>>
+}): Promise<string[]> {
+  const { space } = internalsOf(cache)
+  const infos = await space.redis.info('memory')
+  if (infos.length < mastersOf(space).length) return ['Redis does not tell its maxmemory.']
+  const sum = Object.values(budgets).reduce((total, bytes) => total + bytes, 0)
+  const maxBytes = infos.reduce((total, { memory }) => total + (memory?.maxBytes ?? 0), 0)
+  const needed = Math.ceil(sum * 1.25)
+  const policies = new Set(infos.map(({ memory }) => memory?.maxPolicy ?? ''))
+  return [
+    ...(maxBytes === 0
+      ? [`maxmemory of Redis ${space.redis.name} is not set: set it to ${needed} bytes or more.`]
+      : []),
+    ...(maxBytes > 0 && maxBytes < needed
+      ? [
+          `maxmemory of Redis ${space.redis.name} is ${maxBytes} bytes, less than 1.25 times the budgets (${sum}): raise it to ${needed}, or lower a budget.`,
+        ]
+      : []),
+    ...[...policies]
+      .filter((policy) => policy.startsWith('allkeys'))
+      .map(
+        (policy) =>
+          `maxmemory-policy of Redis ${space.redis.name} is ${policy}, which evicts the cache's bookkeeping too: set volatile-lfu.`,
+      ),
+  ]
+}

@@ -1,0 +1,12 @@
+-- Marks the live revocations as complete in one history; or tells only whether they are.
+-- A member "complete <epoch>" without an end says so. Another epoch's member says nothing: a failover may have lost some.
+-- KEYS[1] sorted set of live revocations by the moment at which each ends
+-- ARGV[1] epoch in which they are complete, or empty to ask only
+-- Returns {epoch, 1 when they are complete in it, else 0}
+local epoch = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+if ARGV[1] == epoch then
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '+inf', '+inf')
+  redis.call('ZADD', KEYS[1], '+inf', 'complete ' .. epoch)
+end
+local is_complete = redis.call('ZSCORE', KEYS[1], 'complete ' .. epoch) and 1 or 0
+return {epoch, is_complete}
