@@ -1,4 +1,10 @@
-import { defineChannelScript, type Announcement, type Call, type Shard } from '@wattle/redis'
+import {
+  defineChannelScript,
+  type Announcement,
+  type Call,
+  type Issued,
+  type Shard,
+} from '@wattle/redis'
 import type { KindName } from './kind-name.ts'
 import type { Message, Ref } from './refs.ts'
 import { shardFor, type Space } from './space.ts'
@@ -130,15 +136,16 @@ export function createInvalidation(space: Space) {
     const announcement = announcementOf(part, shard)
     const issued = await channel.announce(shard, announcement)
     const { epoch } = shard
-    let position: Position =
-      issued.outcome === 'applied'
-        ? { shard, epoch: issued.epoch, sequence: issued.sequence }
-        : { shard }
+    let position = positionOf(shard, issued)
     if (part.patterns.length > 0) {
       const walks = await Promise.all(part.patterns.map(walk))
       if (position.epoch === undefined || walks.includes(false) || shard.epoch !== epoch) {
         const kinds = part.patterns.map(({ kind }) => kind.name)
         position = await announce({ ...nothing(), generations: kinds }, shard)
+      } else {
+        // Who read an entry between the message and the walk has kept it. Now that none is left, everybody is told again.
+        const again = { ...nothing(), patterns: part.patterns }
+        position = positionOf(shard, await channel.announce(shard, announcementOf(again, shard)))
       }
     }
     local.apply(messageOf(part, shard))
@@ -198,6 +205,11 @@ export function createInvalidation(space: Space) {
 }
 
 type Position = { shard: Shard; epoch?: string; sequence?: number }
+
+const positionOf = (shard: Shard, issued: Issued): Position =>
+  issued.outcome === 'applied'
+    ? { shard, epoch: issued.epoch, sequence: issued.sequence }
+    : { shard }
 
 const neighboursOf = ({ version }: KindName): number[] =>
   version === 1 ? [2] : [version - 1, version + 1]
