@@ -9,7 +9,13 @@ import {
 } from '@wattle/identity'
 import { rateLimit } from '@wattle/ratelimit'
 import type { RedisConnection } from '@wattle/redis'
-import { createService, type ServiceOptions } from '@wattle/service'
+import {
+  createCircuits,
+  createRegistry,
+  createService,
+  type Circuits,
+  type ServiceOptions,
+} from '@wattle/service'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { addDocsPage } from './docs.ts'
 import { exposeRoutes } from './expose.ts'
@@ -27,6 +33,8 @@ export type GatewayDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry'> & 
   readonly corsOrigins?: readonly string[]
   /** Without it nothing is limited. */
   readonly limits?: GatewayLimits & { readonly redis: RedisConnection }
+  /** To the services; the gateway makes them where they are not given. */
+  readonly circuits?: Circuits
   readonly now?: () => number
 }
 
@@ -39,6 +47,8 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     corsOrigins = [],
     limits,
     now = Date.now,
+    registry = createRegistry('gateway'),
+    circuits = createCircuits({ registry, ...(deps.log && { log: deps.log }) }),
     ...kit
   } = deps
   const tokens = internalTokens({ keys: signingKeys, now })
@@ -48,6 +58,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     upstream: createUpstream({
       service: name,
       url,
+      circuit: circuits.to(name, url),
       tokenFor: ({ principal }: FastifyRequest) =>
         principal?.userId === undefined || principal.tokenId === undefined
           ? undefined
@@ -60,6 +71,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
 
   const app = await createService({
     ...kit,
+    registry,
     name: 'gateway',
     version: '0.1.0',
     description: 'The one way in: every public route of every service',
