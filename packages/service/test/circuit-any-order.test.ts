@@ -15,14 +15,14 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ passMs: fc.integer({ min: 1, max: 6_000 }) }) },
 )
 
-/** Outcomes in a row by which a circuit in any state is open, for steps that would rarely get there. */
-const outage = fc.constant('outage' as const)
+/** What single steps would rarely come to: failures enough to open it, and more callers than there are probes. */
+const crowd = fc.constantFrom('outage' as const, 'rush' as const)
 
 // fast-check prints the seed and the smallest failing sequence.
 test('L6 whatever the order of calls, ends and time: bounds hold, and a service that is well is reached again', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.oneof({ weight: 9, arbitrary: step }, { weight: 1, arbitrary: outage }), {
+      fc.array(fc.oneof({ weight: 4, arbitrary: step }, { weight: 1, arbitrary: crowd }), {
         maxLength: 200,
       }),
       (steps) => {
@@ -54,6 +54,7 @@ test('L6 whatever the order of calls, ends and time: bounds hold, and a service 
         }
         for (const one of steps) {
           if (one === 'enter') enter()
+          else if (one === 'rush') for (let n = 0; n < 10; n++) enter()
           else if (one === 'outage') for (let n = 0; n < 10; n++) circuit.enter()?.('failed')
           else if ('passMs' in one) clock.advance(one.passMs)
           else underWay.splice(one.end % Math.max(1, underWay.length), 1)[0]?.(one.with)
