@@ -10,7 +10,13 @@ import {
 } from '@wattle/identity'
 import { clientAddress, rateLimit } from '@wattle/ratelimit'
 import type { RedisConnection } from '@wattle/redis'
-import { createRegistry, createService, type ServiceOptions } from '@wattle/service'
+import {
+  createCircuits,
+  createRegistry,
+  createService,
+  type Circuits,
+  type ServiceOptions,
+} from '@wattle/service'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { authenticatePeople } from './authentication.ts'
 import { addDocsPage } from './docs.ts'
@@ -37,6 +43,8 @@ export type GatewayDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry'> & 
   readonly corsOrigins?: readonly string[]
   /** Without it nothing is limited. */
   readonly limits?: GatewayLimits & { readonly redis: RedisConnection }
+  /** To the services; the gateway makes them where they are not given. */
+  readonly circuits?: Circuits
   readonly now?: () => number
 }
 
@@ -48,6 +56,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     limits,
     now = Date.now,
     registry = createRegistry('gateway'),
+    circuits = createCircuits({ registry, ...(deps.log && { log: deps.log }) }),
     ...kit
   } = others
   const tokens = internalTokens({ keys: signingKeys, now })
@@ -59,6 +68,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
       url,
       now,
       ...(limits === undefined ? {} : { addressOf: clientAddress(limits.trustedProxies) }),
+      circuit: circuits.to(name, url),
       tokenFor: ({ principal }: FastifyRequest) =>
         principal?.userId === undefined || principal.tokenId === undefined
           ? undefined

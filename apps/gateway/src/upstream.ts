@@ -1,5 +1,5 @@
 import type { RouteContract } from '@wattle/contracts'
-import { callHeaders } from '@wattle/service'
+import { callHeaders, verdictOfError, type ServiceCircuit, type Verdict } from '@wattle/service'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Agent, type Dispatcher } from 'undici'
 import { failure, misfit, unavailable, wasReset, wrongReply } from './faults.ts'
@@ -11,6 +11,7 @@ export type UpstreamOptions = {
   readonly url: string
   /** The internal token for this request; undefined where nobody is signed in. */
   readonly tokenFor: (request: FastifyRequest) => string | undefined
+  readonly circuit: ServiceCircuit
   /** Connections kept to it at most. */
   readonly maxConnections?: number
   /** Requests under way or waiting for a connection at most; more are refused at once. */
@@ -48,10 +49,14 @@ const keepAliveTimeoutMs = 4_000
  * time has passed or the client has gone, it is taken back, also from the queue. Bodies of requests have been read
  * before (they are small), so that a slow client holds a connection of the gateway and never one of a service; bodies of
  * replies are streamed.
+ *
+ * Each request passes the circuit. An answer is an answer here, also a 503: a service whose database is away says so in
+ * a problem document, and still serves what it has cached. Only silence, lost connections, and a 502, 503 or 504 that
+ * no process of ours wrote, open it.
  */
 export function createUpstream(options: UpstreamOptions): Upstream {
-  const { service, tokenFor, maxConnections = 64, maxConcurrent = 512, now = Date.now } = options
-  const { addressOf = (request) => request.ip } = options
+  const { service, tokenFor, circuit, maxConnections = 64, maxConcurrent = 512 } = options
+  const { now = Date.now, addressOf = (request) => request.ip } = options
   const base = new URL(options.url)
   const basePath = base.pathname.replace(/\/$/, '')
   const agent = new Agent({
@@ -93,25 +98,33 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   }
 
   async function forward(contract: RouteContract, request: FastifyRequest, reply: FastifyReply) {
-    if (underWay >= maxConcurrent) throw unavailable(service, new Error(`${underWay} under way`))
+    if (underWay >= maxConcurrent) {
+      circuit.rejected()
+      throw unavailable(service, new Error(`${underWay} under way`))
+    }
     // Whoever has gone closes no connection any more.
     request.deadline.signal.throwIfAborted()
     const sentAtMs = now()
+    const attempt = circuit.enter(contract)
+    if (attempt === undefined) throw circuit.refusal()
     underWay++
     reply.raw.once('close', () => underWay--)
     let received: Reply
     try {
       received = await sendSafely(contract, request)
     } catch (error) {
+      attempt.end(verdictOfError(error, request.deadline), error)
       if (request.deadline.signal.aborted) throw error
       throw failure(service, error)
     }
     const { statusCode, headers, body } = received
     if (statusCode === 401 && contract.auth !== 'public' && isStale(now() - sentAtMs)) {
+      attempt.end('answered')
       body.on('error', () => undefined).destroy()
       throw unavailable(service, new Error('the internal token ended before the service read it'))
     }
     const fault = misfit(contract, statusCode, String(headers['content-type'] ?? ''))
+    attempt.end(fault === undefined ? 'answered' : verdictOfMisfit(statusCode), fault)
     if (fault !== undefined) {
       body.on('error', () => undefined).destroy()
       throw wrongReply(service, new Error(`${service}.${contract.name}: ${fault}`))
@@ -136,6 +149,11 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     },
     close: () => agent.destroy(),
   }
+}
+
+/** What a proxy before the service says of it. */
+function verdictOfMisfit(status: number): Verdict {
+  return status >= 502 && status <= 504 ? 'failed' : 'answered'
 }
 
 /**

@@ -124,7 +124,9 @@ export const json =
 
 /** The gateway on a port of its own, before a service whose every answer the test holds in its hand. */
 export async function startFixture(
-  options: Partial<Pick<GatewayDeps, 'corsOrigins' | 'inboxUrl' | 'limits' | 'now'>> & {
+  options: Partial<
+    Pick<GatewayDeps, 'circuits' | 'corsOrigins' | 'inboxUrl' | 'limits' | 'now'>
+  > & {
     accessKeys?: KeySource
     /** What is exposed, by service; all of it at the one server of the test. */
     services?: Readonly<Record<string, Routes>>

@@ -6,6 +6,7 @@ import {
   createService,
   type Authenticate,
   type BaseConfig,
+  type Circuits,
   type Logger,
 } from '@wattle/service'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -37,6 +38,8 @@ export type PaymentDeps = {
   /** Asks billing to hold an amount, in the course of a request. */
   reserveFor: (request: FastifyRequest) => Reserve
   authenticate: Authenticate
+  /** To the services that are called; shown in readiness. */
+  circuits?: Pick<Circuits, 'checks'>
   timing?: Partial<Timing>
   /** Called when an event may have been stored. */
   onEvent?: () => void
@@ -49,7 +52,16 @@ export type PaymentDeps = {
 export async function buildPayment(
   deps: PaymentDeps,
 ): Promise<{ app: FastifyInstance; janitor: JanitorDeps; cache: ReturnType<typeof paymentCache> }> {
-  const { database, redis, processor, reserveFor, onEvent, random = Math.random, ...kit } = deps
+  const {
+    database,
+    redis,
+    processor,
+    reserveFor,
+    onEvent,
+    circuits,
+    random = Math.random,
+    ...kit
+  } = deps
   const log = deps.log ?? createLogger({ name: 'payment', config: deps.config })
   const timing = { ...defaultTiming, ...deps.timing }
 
@@ -75,6 +87,7 @@ export async function buildPayment(
     checks: {
       database: () => database.health(1_000),
       redis: { required: false, check: () => redis.ping(500) },
+      ...circuits?.checks(),
     },
   })
   addHistoryRoutes(app, { cache })

@@ -12,7 +12,13 @@ import {
   serviceTokens,
 } from '@wattle/identity'
 import { connectRedis, keySpace } from '@wattle/redis'
-import { createClient, createLogger, createRegistry, runService } from '@wattle/service'
+import {
+  createCircuits,
+  createClient,
+  createLogger,
+  createRegistry,
+  runService,
+} from '@wattle/service'
 import { buildPayment } from './app.ts'
 import { budgetBytes } from './cache.ts'
 import { paymentConfig, timingOf } from './config.ts'
@@ -79,9 +85,11 @@ await runService({
         callers: { [name]: localKeys(tokens.jwks) },
       }),
     )
+    const circuits = createCircuits({ registry, log, random })
     const billing = createClient(reservationRoutes, {
       baseUrl: config.WATTLE_BILLING_URL,
       service: 'billing',
+      circuits,
     })
     onClose('billing client', () => billing.close())
 
@@ -108,6 +116,7 @@ await runService({
       processor: sandbox.processor,
       reserveFor: reserveThrough(billing, () => tokens.tokenFor('billing')),
       authenticate,
+      circuits,
       timing: timingOf(config),
       onEvent: relay.wake,
       log,

@@ -99,6 +99,46 @@ describe('S2 without billing', () => {
   })
 })
 
+describe('L6 with billing frozen', () => {
+  test('creations are refused at once and stay open; each goes on under its key, and holds once', async () => {
+    const person = world.person()
+    const bill = world.billing.addBill(person.userId, 10_000)
+    const other = await person.create()
+    const release = Promise.withResolvers<void>()
+    // Billing holds, and its answer is lost: for the payment it is unknown whether the amount is held.
+    world.billing.hooks.after = () => release.promise
+    const wanted = {
+      billId: bill.id,
+      amountMinor: 100,
+      currency: 'NGN',
+      instrument: 'test_success',
+    }
+    const keys = Array.from({ length: 20 }, () => randomUUID())
+    const create = (key: string) => person.post('/payments', wanted, key)
+    for (const { status } of await Promise.all(keys.map(create))) expect(status).toBe(504)
+    expect((await ready()).body).toMatchObject({ checks: { billing: 'degraded' } })
+
+    const key = randomUUID()
+    for (const one of [key, ...keys]) {
+      const startedMs = performance.now()
+      const reply = await create(one)
+      expect(reply).toMatchObject({ status: 503, body: { code: 'UNAVAILABLE' } })
+      expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0)
+      expect(performance.now() - startedMs).toBeLessThan(2_000)
+    }
+    expect(bill.reservedMinor).toBe(2_000)
+    expect((await person.confirm(other.id)).body).toMatchObject({ state: 'succeeded' })
+
+    delete world.billing.hooks.after
+    release.resolve()
+    for (const one of [...keys, key]) {
+      await eventually(async () => expect((await create(one)).status).toBe(201))
+    }
+    expect(bill.reservedMinor).toBe(2_100)
+    expect((await ready()).body).toMatchObject({ checks: { billing: 'ok' } })
+  })
+})
+
 describe('S2 with a database that hangs in the middle of a payment', () => {
   test('a row that somebody else has locked makes nobody wait for ever, and nothing is lost', async () => {
     const person = world.person()

@@ -12,7 +12,14 @@ import {
   readSigningKeys,
 } from '@wattle/identity'
 import { connectRedis, keySpace } from '@wattle/redis'
-import { baseConfig, createClient, createLogger, createRegistry, loadConfig } from '@wattle/service'
+import {
+  baseConfig,
+  createCircuits,
+  createClient,
+  createLogger,
+  createRegistry,
+  loadConfig,
+} from '@wattle/service'
 import { startDatabase, startRedis } from '@wattle/testkit'
 import { Type } from 'typebox'
 import { buildPayment } from '../src/app.ts'
@@ -92,7 +99,12 @@ export async function startPayment(
   const people = bearerAuthentication(
     internalTokenVerifier({ keys: localKeys(gateway.jwks), service: 'payment' }),
   )
-  const client = createClient(reservationRoutes, { baseUrl: billing.baseUrl, service: 'billing' })
+  const circuits = createCircuits({ registry, log })
+  const client = createClient(reservationRoutes, {
+    baseUrl: billing.baseUrl,
+    service: 'billing',
+    circuits,
+  })
   const sandbox = createSandbox({
     database: sandboxDatabase,
     secrets,
@@ -108,6 +120,7 @@ export async function startPayment(
     cache,
     log,
     registry,
+    circuits,
     processor: options.around?.(sandbox) ?? sandbox,
     reserveFor: (request) => async (payment) => {
       await options.beforeReserve?.()

@@ -3,6 +3,8 @@ import { AppError, type RouteContract, type RouteInput, type RouteReply } from '
 import { readReply, wrongReply, type RawReply } from './client-reply.ts'
 import { callHeaders, pathOf, type CallContext, type LooseInput } from './client-request.ts'
 import { boundOf, type Bound } from './client-bound.ts'
+import { codeOf, verdictOfError, verdictOfStatus } from './client-verdict.ts'
+import { createCircuits, type Attempt, type Circuits } from './circuits.ts'
 
 export type CallOptions = {
   /** The request in whose course the call is made: its id, trace and remaining time are passed on. */
@@ -38,6 +40,8 @@ export type ClientOptions = {
   /** Calls under way at most; more are refused at once with UNAVAILABLE, so that one slow service does not pile up all memory. */
   readonly maxConcurrent?: number
   readonly maxReplyBytes?: number
+  /** Those of the process; without them the client has a circuit of its own, in no metrics. */
+  readonly circuits?: Circuits
   readonly random?: () => number
 }
 
@@ -61,14 +65,18 @@ const connectionFailures = new Set([
  * is left of its context's deadline, and tells the service what is left. GET alone is repeated, at most twice, with full
  * jitter, after a failed connection, 502, or 503 without Retry-After.
  *
- * Rejects with AppError: what the service answered by its code; UNAVAILABLE when it cannot be reached; BAD_GATEWAY when
- * it answered wrongly; DEADLINE_EXCEEDED.
+ * Each request passes the circuit to the service (circuit.ts): once time-outs, failed connections, 502, 503 and 504 have
+ * opened it, calls are refused at once. What was refused was certainly not sent.
+ *
+ * Rejects with AppError: what the service answered by its code; UNAVAILABLE when it cannot be reached, or is not tried;
+ * BAD_GATEWAY when it answered wrongly; DEADLINE_EXCEEDED.
  */
 export function createClient<const T extends Routes>(routes: T, options: ClientOptions): Client<T> {
   const {
     service,
     maxConcurrent = 256,
     maxReplyBytes = 1024 * 1024,
+    circuits = createCircuits(),
     random = Math.random,
   } = options
   const base = new URL(options.baseUrl)
@@ -83,6 +91,7 @@ export function createClient<const T extends Routes>(routes: T, options: ClientO
     headersTimeout: 0,
     bodyTimeout: 0,
   })
+  const circuit = circuits.to(service, base)
   let underWay = 0
 
   async function call(
@@ -91,6 +100,7 @@ export function createClient<const T extends Routes>(routes: T, options: ClientO
     callOptions: CallOptions = {},
   ) {
     if (underWay >= maxConcurrent) {
+      circuit.rejected()
       throw new AppError('UNAVAILABLE', `The ${service} service is busy; try again shortly.`, {
         cause: new Error(`${underWay} calls to ${service} are under way`),
         retryAfterSeconds: 1,
@@ -114,10 +124,11 @@ export function createClient<const T extends Routes>(routes: T, options: ClientO
   ): Promise<unknown> {
     const path = `${basePath}${pathOf(contract, input)}`
     const body = input.body === undefined ? null : JSON.stringify(input.body)
+    let lastError: unknown
     for (let retries = 0; ; retries++) {
       const remainingMs = bound.remainingMs()
       if (remainingMs < minAttemptMs) throw bound.error(undefined)
-      const outcome = await callOnce(contract, {
+      const request = {
         origin: base.origin,
         path,
         method: contract.method,
@@ -129,8 +140,12 @@ export function createClient<const T extends Routes>(routes: T, options: ClientO
         },
         body,
         signal: bound.signal,
-      })
+      }
+      const attempt = circuit.enter(contract)
+      if (attempt === undefined) throw lastError ?? circuit.refusal()
+      const outcome = await callOnce(contract, request, attempt, bound)
       if (!('error' in outcome)) return outcome.value
+      lastError = outcome.error
       if (bound.signal.aborted) throw bound.error(outcome.error)
       const waitMs = random() * retryBaseMs * 2 ** (retries + 1)
       const mayRetry = contract.method === 'GET' && retries < maxRetries && outcome.isPassing
@@ -142,6 +157,8 @@ export function createClient<const T extends Routes>(routes: T, options: ClientO
   async function callOnce(
     contract: RouteContract,
     request: Dispatcher.RequestOptions,
+    attempt: Attempt,
+    bound: Bound,
   ): Promise<Outcome> {
     let reply: RawReply
     try {
@@ -154,15 +171,19 @@ export function createClient<const T extends Routes>(routes: T, options: ClientO
       }
     } catch (cause) {
       const code = codeOf(cause)
+      attempt.end(verdictOfError(cause, bound), cause)
       return {
         error: failureOf(service, contract, code, cause),
         isPassing: connectionFailures.has(code),
       }
     }
+    const { status, retryAfter } = reply
     try {
-      return { value: readReply(service, contract, reply) }
+      const value = readReply(service, contract, reply)
+      attempt.end('answered')
+      return { value }
     } catch (error) {
-      const { status, retryAfter } = reply
+      attempt.end(verdictOfStatus(status), error)
       // Who says when to come back does not want to be asked before.
       return { error, isPassing: (status === 502 || status === 503) && retryAfter === undefined }
     }
@@ -193,9 +214,4 @@ function failureOf(
   return new AppError('UNAVAILABLE', `The ${service} service cannot be reached at the moment.`, {
     cause,
   })
-}
-
-function codeOf(error: unknown): string {
-  const { code } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown }
-  return typeof code === 'string' ? code : ''
 }

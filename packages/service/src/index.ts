@@ -17,5 +17,16 @@ export type { Deadline } from './deadline.ts'
 export { drain, runService, type RunOptions, type StartContext } from './run.ts'
 export { createClient, type CallOptions, type Client, type ClientOptions } from './client.ts'
 export { callHeaders, type CallContext } from './client-request.ts'
+export {
+  createCircuits,
+  type Attempt,
+  type CircuitStatus,
+  type Circuits,
+  type CircuitsOptions,
+  type ServiceCircuit,
+  type Verdict,
+} from './circuits.ts'
+export type { CircuitRules, CircuitState } from './circuit.ts'
+export { verdictOfError } from './client-verdict.ts'
 export { setCacheHeaders, type CacheOutcome } from './cache-headers.ts'
 export { decodeCursor, encodeCursor, isTimestamp, type CursorPosition } from './cursor.ts'
