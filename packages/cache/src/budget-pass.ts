@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { defineScript, type RedisClient } from '@wattle/redis'
 import type { Space } from './space.ts'
 
@@ -34,6 +33,8 @@ export type PassOptions = {
   weighEvery: number
   /** Asked between the steps; the walk ends when it says no. */
   mayGoOn: () => Promise<boolean>
+  /** Waits, or until the walk is to end. */
+  pause: (ms: number) => Promise<void>
 }
 
 /** Keys that a step looks at, whoever they belong to: it blocks the server for less than half a millisecond. */
@@ -51,7 +52,7 @@ export const mastersOf = ({ redis: { client } }: Pick<Space, 'redis'>): readonly
  * Rejects when Redis does.
  */
 export async function pass(options: PassOptions): Promise<Weight | undefined> {
-  const { space, passMs, mayGoOn, mostBytes } = options
+  const { space, passMs, mayGoOn, pause, mostBytes } = options
   const masters = mastersOf(space)
   const sizes = await Promise.all(masters.map((node) => node.dbsize()))
   const steps = Math.max(1, sizes.reduce((sum, size) => sum + size, 0) / perStep)
@@ -65,7 +66,7 @@ export async function pass(options: PassOptions): Promise<Weight | undefined> {
     let cursor = '0'
     do {
       const threshold = found.removedBytes < mostBytes ? options.threshold : nothingGoes
-      const reply = await insistently(() => weigh(node, cursor, threshold, options), mayGoOn)
+      const reply = await insistently(() => weigh(node, cursor, threshold, options), options)
       if (!reply) return undefined
       const [next, removed, freed, keys, weighings, others, ...rest] = reply
       cursor = String(next)
@@ -83,7 +84,7 @@ export async function pass(options: PassOptions): Promise<Weight | undefined> {
       step++
       // Keys that came meanwhile are no reason to take longer.
       const aheadMs = Math.min(1, step / steps) * passMs - (space.now() - startedMs)
-      if (aheadMs > 1) await sleep(aheadMs, undefined, { ref: false })
+      if (aheadMs > 1) await pause(aheadMs)
       if (!(await mayGoOn())) return undefined
     } while (cursor !== '0')
   }
@@ -96,14 +97,14 @@ type Reply = (string | number)[]
 /** Tries again what fails: a step does no harm when it is done twice. Undefined when it was ended meanwhile. */
 async function insistently(
   step: () => Promise<Reply>,
-  mayGoOn: () => Promise<boolean>,
+  { mayGoOn, pause }: Pick<PassOptions, 'mayGoOn' | 'pause'>,
 ): Promise<Reply | undefined> {
   for (let failures = 0; ;) {
     try {
       return await step()
     } catch (cause) {
       if (++failures === mostFailures) throw cause
-      await sleep(failures * 100, undefined, { ref: false })
+      await pause(failures * 100)
       if (!(await mayGoOn())) return undefined
     }
   }

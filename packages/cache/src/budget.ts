@@ -24,7 +24,7 @@ export type BudgetUsage = {
 
 export type Budget = {
   start(): void
-  /** Resolves when the walk under way has ended. */
+  /** Ends the walk under way; resolves when it has ended. */
   stop(): Promise<void>
   /** One walk now. Undefined when another process of the fleet has the duty, or Redis is not there. */
   run(): Promise<BudgetUsage | undefined>
@@ -121,6 +121,7 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
         passMs: ms,
         weighEvery,
         mayGoOn,
+        pause,
       })
       if (!weight) return undefined
       before = last
@@ -145,11 +146,14 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
   }
 
   let stopping = false
+  let over = new AbortController()
+  const pause = (ms: number) =>
+    sleep(ms, undefined, { ref: false, signal: over.signal }).catch(() => {})
   let loop: Promise<void> | undefined
   async function keepOn(): Promise<void> {
     while (!stopping) {
       const done = await walk(paceMs())
-      if (!done) await sleep(Math.min(passMs, 1_000), undefined, { ref: false })
+      if (!done) await pause(Math.min(passMs, 1_000))
     }
     await duty.leave()
   }
@@ -157,10 +161,12 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
   return {
     start() {
       stopping = false
+      over = new AbortController()
       loop ??= keepOn().finally(() => (loop = undefined))
     },
     async stop() {
       stopping = true
+      over.abort()
       await loop
     },
     run: () => walk(0),
