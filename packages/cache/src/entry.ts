@@ -63,19 +63,42 @@ export function decodeEntry(bytes: Buffer | null | undefined): Entry | undefined
   const codec = String.fromCharCode(bytes[1] ?? 0)
   if (!isCodec(codec)) return undefined
   const tagsLength = numberAt(bytes, 67, 71)
-  const entry = {
-    codec,
-    epoch: bytes.toString('latin1', 2, 18),
-    sequence: numberAt(bytes, 18, 34),
-    storedAtMs: numberAt(bytes, 34, 47),
-    softMs: numberAt(bytes, 47, 57),
-    hardMs: numberAt(bytes, 57, 67),
-    tags: tagsLength === 0 ? noTags : tagsAt(bytes, tagsLength),
-    bytes,
-    payloadAt: headerLength + tagsLength,
+  const sequence = numberAt(bytes, 18, 34)
+  const storedAtMs = numberAt(bytes, 34, 47)
+  const softMs = numberAt(bytes, 47, 57)
+  const hardMs = numberAt(bytes, 57, 67)
+  const tags = tagsLength === 0 ? noTags : tagsAt(bytes, tagsLength)
+  const isSound = sequence + storedAtMs + softMs + hardMs + tagsLength >= 0
+  if (!isSound || !tags) return undefined
+  const payloadAt = headerLength + tagsLength
+  return new DecodedEntry({ codec, sequence, storedAtMs, softMs, hardMs, tags, bytes, payloadAt })
+}
+
+class DecodedEntry implements Entry {
+  readonly codec: Codec
+  readonly sequence: number
+  readonly storedAtMs: number
+  readonly softMs: number
+  readonly hardMs: number
+  readonly tags: readonly string[]
+  readonly bytes: Buffer
+  readonly payloadAt: number
+
+  constructor(fields: Omit<Entry, 'epoch'>) {
+    this.codec = fields.codec
+    this.sequence = fields.sequence
+    this.storedAtMs = fields.storedAtMs
+    this.softMs = fields.softMs
+    this.hardMs = fields.hardMs
+    this.tags = fields.tags
+    this.bytes = fields.bytes
+    this.payloadAt = fields.payloadAt
   }
-  const sound = entry.sequence + entry.storedAtMs + entry.softMs + entry.hardMs + tagsLength >= 0
-  return sound && entry.tags ? (entry as Entry) : undefined
+
+  /** Only strict kinds ask for it. */
+  get epoch(): string {
+    return this.bytes.toString('latin1', 2, 18)
+  }
 }
 
 /** The header as text, for scripts that are to act on this entry only. */

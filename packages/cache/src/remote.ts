@@ -1,5 +1,6 @@
 import { defineChannelScript, type Channel, type RedisConnection, type Shard } from '@wattle/redis'
 import { createBatch } from './batch.ts'
+import { createDeadlines } from './deadlines.ts'
 import { createGenerationsReader, type Generations } from './generations.ts'
 import type { Statistics } from './statistics.ts'
 
@@ -80,6 +81,7 @@ export function createRemote({
   now: () => number
 }) {
   const generationsOf = createGenerationsReader()
+  const deadlines = createDeadlines()
   const { circuit } = shard
   const sequenceKey = channel.sequenceKeyOf(shard)
 
@@ -92,27 +94,26 @@ export function createRemote({
   ): void {
     const startedMs = now()
     let open = true
-    const late = () => {
-      if (!open) return
-      open = false
-      circuit.failed(new Error(`no answer to ${operation} within ${deadlineMs} ms`))
-      answered(undefined)
+    const waiter = {
+      endsAtMs: performance.now() + deadlineMs,
+      late() {
+        open = false
+        circuit.failed(new Error(`no answer to ${operation} within ${deadlineMs} ms`))
+        answered(undefined)
+      },
     }
-    // When it was this process that stood still, the answer may be there: it is read before immediates run.
-    const timer = setTimeout(() => setImmediate(late), deadlineMs)
+    deadlines.add(waiter)
     sent.then(
       (reply) => {
-        clearTimeout(timer)
         if (!open) return
-        open = false
+        deadlines.done(waiter)
         circuit.succeeded()
         statistics.operation(operation, now() - startedMs)
         answered(reply)
       },
       (cause: unknown) => {
-        clearTimeout(timer)
         if (!open) return
-        open = false
+        deadlines.done(waiter)
         // It answered, but does not want to: memory is full, or it has lost its replicas.
         if (!isRefusal(cause)) circuit.failed(cause)
         answered(undefined)
