@@ -1,8 +1,8 @@
 import {
   jwksPath,
   liveRevocations,
-  polledChannel,
   remoteKeys,
+  revocationChannel,
   revocations,
   watchedKeys,
 } from '@wattle/identity'
@@ -32,8 +32,7 @@ await runService({
     // The user service's: it issues, gateways listen.
     const userKeys = keySpace({ environment: config.WATTLE_ENV, service: 'user' })
     const view = revocations({
-      channel: (listener) =>
-        polledChannel({ redis: state, keys: userKeys, name: 'revocation', listener, log }),
+      channel: (listener) => revocationChannel({ redis: state, keys: userKeys, listener, log }),
       source: liveRevocations({ redis: state, keys: userKeys }),
       log,
     })

@@ -4,9 +4,9 @@ import {
   bearerAuthentication,
   internalTokenVerifier,
   liveSet,
-  polledChannel,
   readSecrets,
   remoteKeys,
+  revocationChannel,
   revocationPublisher,
   watchedKeys,
 } from '@wattle/identity'
@@ -51,14 +51,8 @@ await runService({
 
     const state = connectRedis({ url: config.WATTLE_REDIS_STATE_URL, name, log })
     onClose('redis state', () => state.close())
-    const channel = polledChannel({
-      redis: state,
-      keys,
-      name: 'revocation',
-      // The database is the truth here: nothing is learned from the channel.
-      listener: { message: () => undefined, lost: () => undefined },
-      log,
-    })
+    // Nothing is learned from it here: the database is the truth.
+    const channel = revocationChannel({ redis: state, keys, log })
     onClose('channel', () => channel.close())
     const publisher = revocationPublisher({
       log: revocationLog({ database, now: Date.now }),

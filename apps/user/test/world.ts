@@ -11,8 +11,8 @@ import {
   liveRevocations,
   liveSet,
   localKeys,
-  polledChannel,
   readSigningKeys,
+  revocationChannel,
   revocationPublisher,
   revocations,
 } from '@wattle/identity'
@@ -78,12 +78,7 @@ export async function startUser(
   const state = connectRedis({ url: stateServer.urlFor('user'), name: 'user', log })
   await Promise.all([redis.whenReady(5_000), state.whenReady(5_000)])
 
-  const channel = polledChannel({
-    redis: state,
-    keys,
-    name: 'revocation',
-    listener: { message: () => undefined, lost: () => undefined },
-  })
+  const channel = revocationChannel({ redis: state, keys })
   const publisher = revocationPublisher({
     log: revocationLog({ database, now }),
     live: liveSet({ redis: state, keys }),
@@ -95,8 +90,7 @@ export async function startUser(
   /** What a gateway knows. */
   const gatewayState = connectRedis({ url: stateServer.urlFor('gateway'), name: 'gateway', log })
   const view = revocations({
-    channel: (listener) =>
-      polledChannel({ redis: gatewayState, keys, name: 'revocation', listener }),
+    channel: (listener) => revocationChannel({ redis: gatewayState, keys, listener }),
     source: liveRevocations({ redis: gatewayState, keys, now }),
     now,
     retryMs: 50,
@@ -227,7 +221,8 @@ export async function startUser(
     await app.close()
     cache.close()
     await publisher.close()
-    await Promise.all([channel.close(), view.close()])
+    channel.close()
+    await view.close()
     await Promise.all([redis.close(), state.close(), gatewayState.close()])
     await database.close()
     await Promise.all([redisServer.stop(), stateServer.stop(), postgres.drop()])

@@ -107,9 +107,8 @@ function viewOf(sessionIds: readonly string[]) {
   const live: Revocation[] = sessionIds.map((id) => ({ id, untilMs }))
   return revocations({
     channel(listener) {
-      listener.lost(0)
+      listener.lost()
       return {
-        issue: () => Promise.resolve('applied' as const),
         trustedUntilMs: () => Infinity,
         close: () => undefined,
       }

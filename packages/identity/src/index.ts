@@ -39,9 +39,7 @@ export {
   type RefreshTokens,
   type TokenHash,
 } from './refresh-token.ts'
-export { type Channel, type ChannelListener, type OpenChannel } from './revocation/channel.ts'
 export { liveRevocations, liveSet, type LiveSetDeps } from './revocation/live-set.ts'
-export { polledChannel, type PolledChannelOptions } from './revocation/polled-channel.ts'
 export {
   revocationPublisher,
   type PublisherOptions,
@@ -49,6 +47,14 @@ export {
   type RevocationPublisher,
   type StoredRevocation,
 } from './revocation/publisher.ts'
+export {
+  revocationChannel,
+  type Channel,
+  type ChannelListener,
+  type OpenChannel,
+  type RevocationChannel,
+  type RevocationChannelOptions,
+} from './revocation/revocation-channel.ts'
 export { recentMap, type RecentMap } from './recent-map.ts'
 export { requireValid } from './revocation/require-valid.ts'
 export { type Revocation, type TokenIdentity } from './revocation/revocation.ts'

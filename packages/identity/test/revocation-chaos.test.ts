@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import {
   liveRevocations,
   liveSet,
-  polledChannel,
+  revocationChannel,
   revocationPublisher,
   revocations,
   type RevocationLog,
@@ -56,8 +56,7 @@ describe('T3 whatever happens to Redis', () => {
 
     const issuers = [0, 1].map(() => {
       const redis = connectRedis({ url: server.url, name: 'user' })
-      const listener = { message: () => undefined, lost: () => undefined }
-      const channel = polledChannel({ redis, keys, name: 'revocation', listener })
+      const channel = revocationChannel({ redis, keys })
       const live = liveSet({ redis, keys })
       const publisher = revocationPublisher({ log, live, channel, everyMs: 700 })
       publisher.start()
@@ -66,8 +65,7 @@ describe('T3 whatever happens to Redis', () => {
     const viewerAt = (url: string) => {
       const redis = connectRedis({ url, name: 'gateway' })
       const view = revocations({
-        channel: (listener) =>
-          polledChannel({ redis, keys, name: 'revocation', listener, trustWindowMs }),
+        channel: (listener) => revocationChannel({ redis, keys, listener, trustWindowMs }),
         source: liveRevocations({ redis, keys, pageSize: 7 }),
         retryMs: 50,
       })
@@ -181,7 +179,7 @@ describe('T3 whatever happens to Redis', () => {
 
     for (const { redis, channel, publisher } of issuers) {
       await publisher.close()
-      await channel.close()
+      channel.close()
       await redis.close()
     }
     await Promise.all(viewers.map(close))

@@ -25,9 +25,8 @@ async function world(options: { maxEntries?: number; isComplete?: boolean } = {}
   const view = revocations({
     channel(given) {
       listener = given
-      listener.lost(0)
+      listener.lost()
       return {
-        issue: () => Promise.resolve('applied'),
         trustedUntilMs: () => held.trustedUntilMs,
         close: () => undefined,
       }
@@ -45,14 +44,14 @@ async function world(options: { maxEntries?: number; isComplete?: boolean } = {}
   })
   onTestFinished(() => view.close())
   const told = (...all: Revocation[]) =>
-    listener?.message(0, all.map((one) => writeRevocation(one)).join('\n'))
+    listener?.message(all.map((one) => writeRevocation(one)).join('\n'))
   if (held.live !== undefined) await eventually(() => expect(view.check(token)).toBe('valid'))
   return {
     held,
     view,
     told,
-    lose: () => listener?.lost(0),
-    raw: (text: string) => listener?.message(0, text),
+    lose: () => listener?.lost(),
+    raw: (text: string) => listener?.message(text),
   }
 }
 

@@ -3,10 +3,10 @@
 -- KEYS[1] sorted set of live revocations by the moment at which each ends
 -- ARGV[1] epoch in which they are complete, or empty to ask only
 -- Returns {epoch, 1 when they are complete in it, else 0}
-local epoch = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
-if ARGV[1] == epoch then
+local now = epoch()
+if ARGV[1] == now then
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '+inf', '+inf')
-  redis.call('ZADD', KEYS[1], '+inf', 'complete ' .. epoch)
+  redis.call('ZADD', KEYS[1], '+inf', 'complete ' .. now)
 end
-local is_complete = redis.call('ZSCORE', KEYS[1], 'complete ' .. epoch) and 1 or 0
-return {epoch, is_complete}
+local is_complete = redis.call('ZSCORE', KEYS[1], 'complete ' .. now) and 1 or 0
+return { now, is_complete }

@@ -1,25 +1,35 @@
-import { defineScript, type KeySpace, type RedisConnection } from '@wattle/redis'
-import { readRevocation, writeRevocation, type Revocation } from './revocation.ts'
+import { defineChannelScript, type KeySpace, type RedisConnection } from '@wattle/redis'
+import { readRevocation, type Revocation } from './revocation.ts'
 import type { RevocationSource } from './view.ts'
 
-const addScript = defineScript(new URL('./live-add.lua', import.meta.url))
-const markScript = defineScript(new URL('./live-mark.lua', import.meta.url))
-const readScript = defineScript(new URL('./live-read.lua', import.meta.url))
+const markScript = defineChannelScript(new URL('./live-mark.lua', import.meta.url))
+const readScript = defineChannelScript(new URL('./live-read.lua', import.meta.url))
 
 /** Whoever publishes revocations; its key space holds them. */
 const publisherService = 'user'
 
 export type LiveSetDeps = {
-  readonly redis: Pick<RedisConnection, 'run'>
+  readonly redis: Pick<RedisConnection, 'run' | 'client'>
   /** Of the service that publishes revocations, also where another reads them. */
   readonly keys: KeySpace
 }
 
-const keyOf = (keys: KeySpace) => {
+/**
+ * The sorted set of live revocations. In a Cluster it lies in the slot of the channel's only shard, so that one script
+ * can write both.
+ */
+export function liveKeyOf({
+  redis,
+  keys,
+}: {
+  redis: Pick<RedisConnection, 'client'>
+  keys: KeySpace
+}) {
   if (keys.service !== publisherService) {
     throw new Error(`revocations live in the key space of ${publisherService}, not ${keys.service}`)
   }
-  return keys.key('revocation-live')
+  const slot = redis.client.isCluster ? `:{${keys.service}-0}` : ''
+  return keys.key('revocation-live') + slot
 }
 
 /**
@@ -33,7 +43,7 @@ export function liveRevocations({
   now = Date.now,
   pageSize = 5_000,
 }: LiveSetDeps & { now?: () => number; pageSize?: number }): RevocationSource {
-  const key = keyOf(keys)
+  const key = liveKeyOf({ redis, keys })
   return {
     async load() {
       const all: Revocation[] = []
@@ -59,15 +69,10 @@ export function liveRevocations({
   }
 }
 
-/** The same, to write. */
+/** What the publisher asks of the same set, and says of it; a channel's `publish` adds to it. */
 export function liveSet({ redis, keys }: LiveSetDeps) {
-  const key = keyOf(keys)
+  const key = liveKeyOf({ redis, keys })
   return {
-    /** Stores them and returns the epoch that has them. */
-    async add(revocations: readonly Revocation[], nowMs: number): Promise<string> {
-      const pairs = revocations.flatMap((one) => [one.untilMs, writeRevocation(one)])
-      return (await redis.run(addScript, { keys: [key], args: [nowMs, ...pairs] })) as string
-    },
     /** The present epoch, and whether the set is complete in it. */
     async epoch(): Promise<{ epoch: string; isComplete: boolean }> {
       return mark('')

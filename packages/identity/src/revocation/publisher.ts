@@ -1,6 +1,6 @@
-import type { Channel } from './channel.ts'
 import type { liveSet } from './live-set.ts'
-import { writeRevocation, type Revocation } from './revocation.ts'
+import type { RevocationChannel } from './revocation-channel.ts'
+import type { Revocation } from './revocation.ts'
 
 /** A revocation as the database has it. */
 export type StoredRevocation = Revocation & { readonly sequence: number }
@@ -16,7 +16,7 @@ export type RevocationLog = {
 export type PublisherOptions = {
   readonly log: RevocationLog
   readonly live: ReturnType<typeof liveSet>
-  readonly channel: Pick<Channel, 'issue'>
+  readonly channel: Pick<RevocationChannel, 'publish'>
   /** Pause between two looks at the database; also the longest that a revocation is late after a crash. */
   readonly everyMs?: number
   readonly now?: () => number
@@ -28,8 +28,8 @@ const batch = 500
 /**
  * Brings revocations from the database to Redis and to every process.
  *
- * A revocation is a row before it is anything else. It is published by adding it to the live set, then issuing it on the
- * channel, then noting in its row the epoch (the master's replication id) that has it. Whatever is cut off in between is
+ * A revocation is a row before it is anything else. It is published by adding it to the live set and announcing it on the
+ * channel, in one step, then noting in its row the epoch (from the master's replication id) that has it. Whatever is cut off in between is
  * done again by the sweep of any copy, and doing it twice is harmless:
  *
  * - killed between commit and publication: the row has no epoch, the next sweep finds it;
@@ -52,9 +52,7 @@ export function revocationPublisher(options: PublisherOptions) {
       // In an epoch that is not complete nothing counts that a row says.
       const rows = await log.unpublished(isComplete ? epoch : undefined, batch, after)
       if (rows.length === 0) break
-      if ((await live.add(rows, now())) !== epoch) return false
-      const payload = rows.map(writeRevocation).join('\n')
-      if ((await channel.issue({ payload })) !== 'applied') return false
+      if ((await channel.publish(rows, now())) !== epoch) return false
       const sequences = rows.map(({ sequence }) => sequence)
       await log.markPublished(sequences, epoch)
       after = sequences.at(-1) ?? after

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
-import type { Channel, OpenChannel } from './channel.ts'
 import { readRevocation, type Revocation, type TokenIdentity } from './revocation.ts'
+import type { Channel, OpenChannel } from './revocation-channel.ts'
 
 export type Verdict = 'valid' | 'revoked' | 'unknown'
 
@@ -101,7 +101,7 @@ export function revocations(options: RevocationsOptions): RevocationView {
   }
 
   const channel: Channel = options.channel({
-    message(_shard, payload) {
+    message(payload) {
       for (const line of payload.split('\n')) {
         const revocation = readRevocation(line)
         if (revocation === undefined) log?.warn({}, 'a revocation is not readable, and is ignored')
@@ -118,7 +118,7 @@ export function revocations(options: RevocationsOptions): RevocationView {
   })
 
   function trustedUntilMs(): number {
-    return isComplete ? channel.trustedUntilMs(0) : -Infinity
+    return isComplete ? channel.trustedUntilMs() : -Infinity
   }
 
   function isRevoked(id: string, issuedAtMs: number): boolean {
@@ -146,10 +146,11 @@ export function revocations(options: RevocationsOptions): RevocationView {
     get size() {
       return entries.size
     },
-    async close() {
+    close() {
       isClosed = true
       wakeUp?.()
-      await channel.close()
+      channel.close()
+      return Promise.resolve()
     },
   }
 }
