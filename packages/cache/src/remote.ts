@@ -1,4 +1,10 @@
-import { defineChannelScript, type Channel, type RedisConnection, type Shard } from '@wattle/redis'
+import {
+  defineChannelScript,
+  isRefusal,
+  type Channel,
+  type RedisConnection,
+  type Shard,
+} from '@wattle/redis'
 import { createBatch } from './batch.ts'
 import { createDeadlines } from './deadlines.ts'
 import { createGenerationsReader, type Generations } from './generations.ts'
@@ -246,6 +252,3 @@ const fillResults = new Map<number | undefined, FillResult>([
   [-1, 'epoch'],
   [-2, 'invalidated'],
 ])
-
-const isRefusal = (cause: unknown) =>
-  cause instanceof Error && /^(OOM|NOREPLICAS|READONLY|MISCONF|NOPERM)/.test(cause.message)

@@ -15,6 +15,19 @@ export function isUnavailable(error: unknown): boolean {
   return clientMessages.test(error.message) || serverCodes.test(error.message)
 }
 
+/**
+ * Whether the server answered, but does not want to: memory is full, it is no master, has lost its replicas, or the user
+ * has no right to it. Another attempt is no use now, and the server is not to be taken for silent.
+ */
+export function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /^(OOM|NOREPLICAS|READONLY|MISCONF|NOPERM|ERR The user executing the script can't)/.test(
+      error.message,
+    )
+  )
+}
+
 /** Whether the server refused who we are, which waiting does not heal. */
 export function isRefused(error: unknown): boolean {
   return (

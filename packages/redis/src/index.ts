@@ -1,7 +1,7 @@
 export { connectRedis, type ConnectOptions, type RedisConnection } from './connection.ts'
 export type { RedisClient } from './backend.ts'
 export { formatAddress, type Address } from './address.ts'
-export { isUnavailable } from './errors.ts'
+export { isRefusal, isUnavailable } from './errors.ts'
 export { parseInfo, type RedisInfo, type ReplicaInfo } from './info.ts'
 export { keySpace, personal, type KeyPart, type KeySpace, type Personal } from './keys.ts'
 export type { Log } from './log.ts'

@@ -1,5 +1,6 @@
 import { createCircuit, type Circuit } from '../circuit.ts'
 import type { RedisConnection } from '../connection.ts'
+import { isRefusal } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { defineScript } from '../script.ts'
 import { before, late } from './before.ts'
@@ -318,7 +319,3 @@ export class Shard {
     this.#options.listener.trusted(isTrusted)
   }
 }
-
-/** It answered, but does not want to: memory is full, or it is no master, or has lost its replicas. */
-const isRefusal = (cause: unknown) =>
-  cause instanceof Error && /^(OOM|NOREPLICAS|READONLY|MISCONF|NOPERM)/.test(cause.message)
