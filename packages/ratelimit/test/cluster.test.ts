@@ -60,12 +60,13 @@ describe('C24 L3 on a Redis Cluster', () => {
     })
     const decisions = await Promise.all(Array.from({ length: 300 }, (_, n) => limit.take(n % 100)))
     expect(decisions.filter(({ allowed }) => allowed)).toHaveLength(200)
-    const redis = connectRedis({ url: cluster.url, name: 'look' })
-    await redis.whenReady(5_000)
-    const topology = await redis.topology()
-    await redis.close()
-    if (topology.mode !== 'cluster') throw new Error('it is a cluster')
-    for (const { keys } of topology.nodes) expect(keys).toBeGreaterThan(10)
+    await using redis = connectRedis({ url: cluster.url, name: 'look' })
+    // What is known of a node comes with the connection to it.
+    await eventually(async () => {
+      const topology = await redis.topology()
+      if (topology.mode !== 'cluster') throw new Error('it is a cluster')
+      for (const { keys } of topology.nodes) expect(keys).toBeGreaterThan(10)
+    })
   })
 
   test('limits that look at one another share a slot by their group', async () => {
