@@ -54,6 +54,8 @@ export class Flight {
   readonly startTick: number
   readonly promise: Promise<Landing>
   poisoned = false
+  /** For a reader who must not get what others may: nothing of it is kept. */
+  solo = false
   callers = 1
   landed: ReadStatus | undefined
   tags: readonly string[]
@@ -455,6 +457,9 @@ export class Flight {
     if (this.#refreshOf === undefined) {
       this.kind.counts.read(landing.status, landing.tier, this.callers)
       if (landing.status === 'miss') this.kind.space.reads.missed(this)
+      // Who reads the key after this must not go back behind it.
+      const { policy, space } = this.kind
+      if (policy.l1 && (!this.poisoned || this.solo)) space.local.supersede(this.kind, this)
     }
     this.#resolve(landing)
   }

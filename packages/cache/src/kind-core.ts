@@ -222,7 +222,7 @@ export class KindCore implements LocalKind {
     const flight = new Flight(this, load ? id : `p${id}`, encoded, request, { id })
     if (covered) (load ? this.flights : this.companions).set(flight.name, flight)
     // Nobody else hears of it, an invalidation neither: so nothing of it is kept here.
-    else flight.poisoned = true
+    else flight.poisoned = flight.solo = true
     flight.start(covered ? 'ordinary' : isReachable(shard, position) ? 'exact' : 'bypass')
     return flight.promise
   }

@@ -155,6 +155,17 @@ export class Local {
     if (slot < 0 && states) for (const state of states) this.#release(state)
   }
 
+  /** A flight has landed: what is kept under its key, or still under way, may be older than what its readers have seen. */
+  supersede(kind: LocalKind, flight: Flight): void {
+    const { id } = flight
+    if (kind.index.size > 0) this.#drop(kind, id)
+    if (kind.flights.get(id) !== flight) poison(kind.flights, id)
+    if (kind.companions.size === 0) return
+    for (const name of [`r${id}`, `p${id}`]) {
+      if (kind.companions.get(name) !== flight) poison(kind.companions, name)
+    }
+  }
+
   remove(kind: LocalKind, id: string): void {
     this.#drop(kind, id)
     poison(kind.flights, id)
