@@ -89,7 +89,7 @@ export function check(history: History): Report {
       if (version < read.token) {
         complain('token', startMs, `${story()}; its token stands for ${read.token}`)
       }
-      // Before the writer's call has resolved, nothing is promised: the source may be ahead of the cache for a moment.
+      // Until the writer's call has resolved nothing is promised: who looks past the caches may be ahead of them.
       const key = `${process} ${row}`
       let earlier = seen.get(key)
       if (!earlier) seen.set(key, (earlier = createSteps()))
@@ -99,7 +99,8 @@ export function check(history: History): Report {
         if (tally && phase && mayForget(phase.bounds, rows[row]?.strict ?? false)) tally.wentBack++
         else complain('back', startMs, `${story()}; it had read ${before} before`)
       }
-      if (version > before) earlier.add(endMs, version)
+      const promised = Math.min(version, owed.applied(row, version - 1).requiredAt(startMs))
+      if (promised > before) earlier.add(endMs, promised)
       if (firstAfter.has(read.process) && firstAfter.get(process)?.has(startMs) && origin === 'l1')
         complain('frozen', startMs, `${story()}, its first after the thaw`)
     }
