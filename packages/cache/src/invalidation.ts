@@ -8,7 +8,7 @@ import {
 import type { KindName } from './kind-name.ts'
 import type { Message, Ref } from './refs.ts'
 import { shardFor, type Space } from './space.ts'
-import { formatToken, unreached } from './token.ts'
+import { outcomeOf } from './token.ts'
 
 const script = defineChannelScript(new URL('./lua/invalidate.lua', import.meta.url))
 
@@ -180,18 +180,7 @@ export function createInvalidation(space: Space) {
     const positions = await Promise.all(
       [...parts].flatMap(([shard, list]) => list.map((part) => announce(part, shard))),
     )
-    const reached = new Map<number, { epoch: string; sequence: number }>()
-    let outcome: Invalidation['outcome'] = 'applied'
-    for (const { shard, epoch, sequence } of positions) {
-      const before = reached.get(shard.index)
-      if (epoch === undefined || sequence === undefined) {
-        outcome = 'deferred'
-        reached.set(shard.index, unreached)
-      } else if (!before || (before !== unreached && before.sequence < sequence)) {
-        reached.set(shard.index, { epoch, sequence })
-      }
-    }
-    return { outcome, token: formatToken(reached) }
+    return outcomeOf(positions)
   }
 
   return {

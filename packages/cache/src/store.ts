@@ -5,7 +5,7 @@ import type { createInvalidation, Invalidation } from './invalidation.ts'
 import type { KindCore } from './kind-core.ts'
 import { localKey, type Key } from './kind-name.ts'
 import type { Found } from './remote.ts'
-import { formatToken, unreached } from './token.ts'
+import { outcomeOf } from './token.ts'
 
 const putScript = defineChannelScript(new URL('./lua/put.lua', import.meta.url))
 const compareScript = defineChannelScript(new URL('./lua/compare-and-set.lua', import.meta.url))
@@ -105,17 +105,11 @@ export function createStore({
         })),
       ),
     )
-    const reached = new Map<number, { epoch: string; sequence: number }>()
-    let outcome: Invalidation['outcome'] = 'applied'
-    for (const { shard, issued: one } of issued) {
-      if (one.outcome === 'deferred') {
-        outcome = 'deferred'
-        reached.set(shard.index, unreached)
-      } else if (reached.get(shard.index) !== unreached) {
-        reached.set(shard.index, { epoch: one.epoch, sequence: one.sequence })
-      }
-    }
-    return { outcome, token: formatToken(reached) }
+    return outcomeOf(
+      issued.map(({ shard, issued: one }) =>
+        one.outcome === 'applied' ? { shard, ...one } : { shard },
+      ),
+    )
   }
 
   return {

@@ -10,7 +10,25 @@ export const formatToken = (position: Position): string =>
   [...position].map(([shard, { epoch, sequence }]) => `${shard}:${epoch}:${sequence}`).join(',')
 
 /** Of no history. No process has covered it, so a read with it asks the source. */
-export const unreached = { epoch: '0'.repeat(16), sequence: 0 } as const
+const unreached = { epoch: '0'.repeat(16), sequence: 0 } as const
+
+/** The outcome of several announcements as one, and the token that stands for all: of each shard the highest number. */
+export function outcomeOf(
+  parts: Iterable<{ shard: Shard; epoch?: string | undefined; sequence?: number | undefined }>,
+): { outcome: 'applied' | 'deferred'; token: string } {
+  const reached = new Map<number, { readonly epoch: string; readonly sequence: number }>()
+  let outcome: 'applied' | 'deferred' = 'applied'
+  for (const { shard, epoch, sequence } of parts) {
+    const before = reached.get(shard.index)
+    if (epoch === undefined || sequence === undefined) {
+      outcome = 'deferred'
+      reached.set(shard.index, unreached)
+    } else if (!before || (before !== unreached && before.sequence < sequence)) {
+      reached.set(shard.index, { epoch, sequence })
+    }
+  }
+  return { outcome, token: formatToken(reached) }
+}
 
 /** Undefined for what no cache has given out: tokens come from clients. */
 export function parseToken(token: string): Position | undefined {
