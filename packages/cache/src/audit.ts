@@ -79,9 +79,10 @@ export function auditCache(options: AuditOptions): Audit {
   const trusts = () => cache.enabled && cache.synchronized && space.channel.shards.every(isSettled)
 
   function load({ kind, load: read }: ReadSample): Promise<unknown> {
-    return new Promise((done, failed) => {
+    return new Promise((loaded, failed) => {
       const { name, policy } = kind
-      space.loads.run(read, { kind: name, timeoutMs: policy.hardTimeoutMs }, { done, failed })
+      const asked = { kind: name, timeoutMs: policy.hardTimeoutMs, load: read, loaded, failed }
+      space.loads.run({ ...asked, endsAtMs: 0, nextBeatMs: 0 })
     })
   }
 

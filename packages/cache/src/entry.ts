@@ -71,7 +71,7 @@ export function decodeEntry(bytes: Buffer | null | undefined): Entry | undefined
   const isSound = sequence + storedAtMs + softMs + hardMs + tagsLength >= 0
   if (!isSound || !tags) return undefined
   const payloadAt = headerLength + tagsLength
-  return new DecodedEntry({ codec, sequence, storedAtMs, softMs, hardMs, tags, bytes, payloadAt })
+  return new DecodedEntry(codec, sequence, storedAtMs, softMs, hardMs, tags, bytes, payloadAt)
 }
 
 class DecodedEntry implements Entry {
@@ -84,15 +84,24 @@ class DecodedEntry implements Entry {
   readonly bytes: Buffer
   readonly payloadAt: number
 
-  constructor(fields: Omit<Entry, 'epoch'>) {
-    this.codec = fields.codec
-    this.sequence = fields.sequence
-    this.storedAtMs = fields.storedAtMs
-    this.softMs = fields.softMs
-    this.hardMs = fields.hardMs
-    this.tags = fields.tags
-    this.bytes = fields.bytes
-    this.payloadAt = fields.payloadAt
+  constructor(
+    codec: Codec,
+    sequence: number,
+    storedAtMs: number,
+    softMs: number,
+    hardMs: number,
+    tags: readonly string[],
+    bytes: Buffer,
+    payloadAt: number,
+  ) {
+    this.codec = codec
+    this.sequence = sequence
+    this.storedAtMs = storedAtMs
+    this.softMs = softMs
+    this.hardMs = hardMs
+    this.tags = tags
+    this.bytes = bytes
+    this.payloadAt = payloadAt
   }
 
   /** Only strict kinds ask for it. */

@@ -1,18 +1,12 @@
 import type { Shard } from '@wattle/redis'
-import { adaptedMs, holds } from './adaptive.ts'
-import { compressPayload, decodePayload, encodePayload, freezeIfPlain, Sealed } from './codec.ts'
-import {
-  decodeEntry,
-  encodeEntry,
-  headerLength,
-  type Ages,
-  type Entry,
-  type Payload,
-} from './entry.ts'
+import { decodePayload, freezeIfPlain, Sealed } from './codec.ts'
+import { decodeEntry, headerLength, type Ages, type Entry } from './entry.ts'
+import type { Generations } from './generations.ts'
 import type { KindCore } from './kind-core.ts'
+import { Loading } from './loading.ts'
 import { alwaysCheck } from './local.ts'
-import type { Landing, ReadStatus } from './outcome.ts'
-import type { Found, LeaseResult } from './remote.ts'
+import type { ReadStatus, ReadTier } from './outcome.ts'
+import type { ReadJob } from './remote.ts'
 
 /** What a caller asks for. */
 export type Request = {
@@ -26,24 +20,24 @@ export type Request = {
   readonly args?: readonly unknown[] | undefined
 }
 
-const mostTries = 4
 /** Longer than this without a proof of synchrony, and not even an ordinary kind reads L2. */
 export const ordinaryWindowMs = 5_000
 
 /**
  * One read of one key that L1 could not answer. Everybody in this process who asks for the key meanwhile shares it.
  *
- *     read L2 ── hit ─────────────────────────────▶ land
- *        │ miss                                       ▲
- *     take the lease ── held by another ── wait, read again, or go on alone
- *        │ won                                        │
- *     load ── the value lands ── fill L2 ── stored ── keep in L1
+ *     read L2 ── hit ───────────────────▶ land
+ *        │ miss                             ▲
+ *        └──────▶ loading (loading.ts) ─────┘
  *
  * It lands once; what follows (fill, L1) goes on without the callers. An invalidation of its key poisons it: who waits
  * gets the value, who comes later starts anew, and nothing of it is kept. In L2 the same invalidation removed the lease,
  * without which the fill is refused.
+ *
+ * There is one for every read that leaves the process, so it is itself what `remote.ts` is asked with, and nothing but
+ * its promise holds the value: what lives while Redis is waited for is what the garbage collector copies.
  */
-export class Flight {
+export class Flight implements ReadJob {
   readonly kind: KindCore
   /** Among the kind's flights or companions. */
   readonly name: string
@@ -52,32 +46,39 @@ export class Flight {
   readonly shard: Shard
   readonly request: Request
   readonly startTick: number
-  readonly promise: Promise<Landing>
+  readonly startedMs: number
+  /** Its name in Redis, and those of the tags that are asked for with it. */
+  readonly entry: string
+  tagKeys: readonly string[]
+  /** Of the first caller, who may change what cannot be shared. Gone when the flight has ended. */
+  promise: Promise<unknown> | undefined
   poisoned = false
   /** For a reader who must not get what others may: nothing of it is kept. */
   solo = false
   callers = 1
-  landed: ReadStatus | undefined
-  tags: readonly string[]
-  readonly startedMs: number
-  #resolve!: (landing: Landing) => void
-  #reject!: (cause: unknown) => void
-  #stale: Entry | undefined
-  /** The entry that the load replaces, if nothing invalidated it. */
-  #previous: Entry | undefined
-  #seen: Buffer | string = ''
-  #token = ''
-  #leased: { epoch: string; sequence: string } | undefined
-  #tries = 0
-  #alone = false
-  #exactly = false
-  #softTimer: NodeJS.Timeout | undefined
-  #waitTimer: NodeJS.Timeout | undefined
-  /** A refresh in the background: of the entry stored at this time. Nobody waits for its value, and it is not counted as a read. */
-  readonly #refreshOf: number | undefined
-  readonly #onEnd: (() => void) | undefined
+  /** Where the value came from, once it has landed. */
+  status: ReadStatus | undefined
+  tier: ReadTier = 'source'
+  /** Time since it was stored, and until it is no longer fresh; both 0 where nothing is stored. */
+  ageMs = 0
+  ttlMs = 0
+  /** Makes one for each further caller, where readers must not share one object. */
+  copy: (() => unknown) | undefined
+  /** What may be served when the load fails or takes long. */
+  stale: Entry | undefined
+  /** What the load replaces, if nothing invalidated it. */
+  previous: Entry | undefined
   /** Whether its value went into L2. */
   stored = false
+  /** A refresh in the background: of the entry stored at this time. Nobody waits for its value, and it is not counted as a read. */
+  readonly refreshOf: number | undefined
+  #resolve: (value: unknown) => void
+  #reject: (cause: unknown) => void
+  /** What was found first, while the tags that only it knows of are asked for. */
+  #found: { entry: Entry; tags: readonly (Buffer | null)[] } | undefined
+  #exactly = false
+  #loading: Loading | undefined
+  readonly #onEnd: (() => void) | undefined
 
   constructor(
     kind: KindCore,
@@ -91,318 +92,162 @@ export class Flight {
     this.id = id
     this.encoded = encoded
     this.request = request
-    this.tags = request.tags
-    this.shard = kind.shardOf(encoded)
+    const shard = kind.shardOf(encoded)
+    this.shard = shard
     this.startTick = kind.space.local.tick
     this.startedMs = kind.space.now()
-    this.#refreshOf = refreshOf
+    this.entry = kind.entryKey(encoded, shard)
+    this.tagKeys = kind.tagKeys(request.tags, shard)
+    this.refreshOf = refreshOf
     this.#onEnd = onEnd
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
+    this.promise = new Promise(capture)
+    this.#resolve = captured.resolve
+    this.#reject = captured.reject
   }
 
   /** `exact`: what is read must belong to the history that this process follows, as it always must for a strict kind. */
-  start(mode: 'ordinary' | 'exact' | 'bypass'): void {
-    const { kind, shard } = this
+  start(mode: 'ordinary' | 'exact' | 'bypass'): Promise<unknown> {
+    const { kind, shard, promise } = this
     this.#exactly = mode === 'exact' || kind.policy.strict
-    if (mode === 'bypass' || !kind.space.enabled || !shard.available || !shard.settled) {
-      return this.#bypass()
-    }
+    const isAsked = mode !== 'bypass' && kind.space.enabled && shard.available && shard.settled
     const nowMs = this.startedMs
-    const proven = this.#exactly
+    const isProven = this.#exactly
       ? nowMs < shard.trustedUntilMs
       : nowMs - shard.lastProofMs <= ordinaryWindowMs
-    if (proven) this.#read()
+    if (isAsked && isProven) this.read()
     else this.#bypass()
+    return promise as Promise<unknown>
   }
 
-  /** Another process is done with the key, or gave it up. */
-  wake(how: 'filled' | 'failed'): void {
-    if (!this.#stopWaiting()) return
-    if (how === 'failed') this.#loadAlone('miss')
-    else this.#read()
+  /** The value for one caller more. */
+  shared(): Promise<unknown> {
+    const { promise } = this
+    if (!promise) throw new Error('a flight that has ended is among those that may be joined')
+    return promise.then((value) => (this.copy ? this.copy() : value))
   }
 
-  #read(): void {
-    this.#ask(this.tags, (found) => this.#judge(found))
+  read(): void {
+    const remote = this.kind.remoteOf(this.shard)
+    if (this.#exactly) remote.readStrictly(this)
+    else remote.read(this)
   }
 
-  /** The entry and some tags; where Redis cannot be asked, or may not be believed, it loads instead. */
-  #ask(names: readonly string[], answered: (found: Found) => void): void {
-    const { kind, shard } = this
-    const exactly = this.#exactly
-    const remote = kind.remoteOf(shard)
-    const entry = kind.entryKey(this.encoded, shard)
-    const tags = kind.tagKeys(names, shard)
-    const done = (found: Found | undefined) => {
-      if (!found) return this.#bypass()
-      if (exactly && found.epoch !== shard.epoch) {
-        shard.look()
-        return this.#bypass()
-      }
-      answered(found)
+  unanswered(): void {
+    this.#bypass()
+  }
+
+  answered(
+    bytes: Buffer | null,
+    tags: readonly (Buffer | null)[],
+    generations: Generations,
+    epoch: string | undefined,
+  ): void {
+    if (this.#exactly && epoch !== this.shard.epoch) {
+      this.shard.look()
+      return this.#bypass()
     }
-    if (exactly) remote.readStrictly({ entry, tags, done })
-    else remote.read({ entry, tags, done })
-  }
-
-  #judge({ bytes, tags, generations }: Found): void {
     const entry = decodeEntry(bytes)
-    this.#seen = bytes ? bytes.subarray(0, headerLength) : ''
+    if (this.#found) return this.#judgeAgain(this.#found, bytes, tags)
     if (
       !entry ||
       entry.sequence < generations.of(this.kind.name) ||
       (this.#exactly && entry.epoch !== this.shard.epoch)
     ) {
-      return this.#lease()
+      return this.#load(bytes)
     }
-    const more = entry.tags.filter((name) => !this.tags.includes(name))
-    if (more.length === 0) return this.#judgeTags(entry, tags)
-    // Tags that only the entry knows of: ask for them now. They say nothing if Redis was emptied in between.
-    const header = this.#seen
-    this.#ask(more, (found) => {
-      const isSame = found.bytes?.subarray(0, headerLength).equals(Buffer.from(header))
-      if (isSame) this.#judgeTags(entry, [...tags, ...found.tags])
-      else this.#lease()
-    })
+    if (entry.tags.length > 0) {
+      const { tags: known } = this.request
+      const more = entry.tags.filter((name) => !known.includes(name))
+      if (more.length > 0) return this.#askFor(more, { entry, tags })
+    }
+    this.#judge(entry, tags)
   }
 
-  #judgeTags(entry: Entry, tags: readonly (Buffer | null)[]): void {
+  /** Tags that only the entry knows of. */
+  #askFor(more: readonly string[], found: { entry: Entry; tags: readonly (Buffer | null)[] }) {
+    this.#found = found
+    this.tagKeys = this.kind.tagKeys(more, this.shard)
+    this.read()
+  }
+
+  /** They say nothing if Redis was emptied in between. */
+  #judgeAgain(
+    { entry, tags }: { entry: Entry; tags: readonly (Buffer | null)[] },
+    bytes: Buffer | null,
+    more: readonly (Buffer | null)[],
+  ): void {
+    this.#found = undefined
+    this.tagKeys = this.kind.tagKeys(this.request.tags, this.shard)
+    if (bytes && headerOf(bytes).equals(headerOf(entry.bytes))) {
+      this.#judge(entry, [...tags, ...more])
+    } else this.#load(entry.bytes)
+  }
+
+  #judge(entry: Entry, tags: readonly (Buffer | null)[]): void {
     let expired = false
     for (const tag of tags) {
       if (!tag) continue
       const [deletion = '0', expiry = '0'] = tag.toString('latin1').split(':')
-      if (Number(deletion) > entry.sequence) return this.#lease()
+      if (Number(deletion) > entry.sequence) return this.#load(entry.bytes)
       if (Number(expiry) > entry.sequence) expired = true
     }
-    const ageMs = this.#ageOf(entry)
-    if (ageMs >= entry.hardMs) return this.#lease()
-    if (!expired) this.#previous = entry
+    const ageMs = this.ageOf(entry)
+    if (ageMs >= entry.hardMs) return this.#load(entry.bytes)
+    if (!expired) this.previous = entry
     if (expired || ageMs >= entry.softMs) {
-      this.#stale = entry
-      return this.#lease()
+      this.stale = entry
+      return this.#load(entry.bytes)
     }
-    if (this.#refreshOf !== undefined && entry.storedAtMs <= this.#refreshOf) return this.#lease()
+    if (this.refreshOf !== undefined && entry.storedAtMs <= this.refreshOf) {
+      return this.#load(entry.bytes)
+    }
+    const { policy } = this.kind
+    const isShared = entry.codec === 'j' || entry.codec === 'J' || entry.codec === '-'
     let value: unknown
     try {
       value = decodePayload(entry)
     } catch {
-      return this.#lease()
+      return this.#load(entry.bytes)
     }
-    const shared = entry.codec === 'j' || entry.codec === 'J' || entry.codec === '-'
-    const copy = shared ? undefined : () => decodePayload(entry)
-    const keep = this.kind.policy.l1 || this.callers > 1
-    if (shared && keep) freezeIfPlain(value)
-    this.#land({ value, status: 'hit', tier: 'l2', ageMs, ttlMs: entry.softMs - ageMs, copy })
-    if (this.kind.policy.l1)
-      this.#keep(shared ? value : new Sealed(entry), entry, entry.bytes.length, entry.tags)
-    this.#end()
-    if (this.#refreshOf === undefined && ageMs >= entry.softMs * this.kind.policy.refreshShare) {
+    if (isShared && (policy.l1 || this.callers > 1)) freezeIfPlain(value)
+    const copy = isShared ? undefined : () => decodePayload(entry)
+    this.land(value, 'hit', 'l2', ageMs, entry.softMs - ageMs, copy)
+    if (policy.l1) {
+      this.keep(isShared ? value : new Sealed(entry), entry, entry.bytes.length, entry.tags)
+    }
+    this.end()
+    if (this.refreshOf === undefined && ageMs >= entry.softMs * policy.refreshShare) {
       this.kind.refresh(this.id, this.encoded, this.request, entry.storedAtMs)
     }
   }
 
-  #lease(): void {
-    if (this.request.load === undefined) return this.#nothing()
-    if (this.#tries++ >= mostTries) return this.#loadAlone('miss')
-    this.#token = this.kind.space.nextToken()
-    this.kind.remoteOf(this.shard).lease({
-      entry: this.kind.entryKey(this.encoded, this.shard),
-      lease: this.kind.leaseKey(this.encoded, this.shard),
-      token: this.#token,
-      seen: this.#seen,
-      done: (result) => this.#onLease(result),
-    })
-  }
-
-  #onLease(result: LeaseResult): void {
-    switch (result.outcome) {
-      case 'won':
-        this.#leased = { epoch: result.epoch, sequence: result.sequence }
-        if (result.epoch !== this.shard.epoch) this.shard.look()
-        return this.#load('miss')
-      case 'newer':
-        return this.#read()
-      case 'failed':
-      case 'writing':
-        return this.#loadAlone('miss')
-      case 'lost':
-        if (this.#refreshOf !== undefined) return this.#nothing()
-        if (this.#stale) {
-          this.#landStale(this.#stale)
-          return this.#end()
-        }
-        return this.#wait()
-    }
-  }
-
-  /** For the holder of the lease. It tells when it is done; it is asked for now and then, in case it dies. */
-  #wait(): void {
-    const { space } = this.kind
-    if (space.now() - this.startedMs > this.kind.policy.hardTimeoutMs)
-      return this.#loadAlone('miss')
-    // Waiting is no failure to agree.
-    this.#tries = 0
-    this.kind.counts.leaseWaits++
-    space.waiting.add(this.kind.entryKey(this.encoded, this.shard), this)
-    this.#waitTimer = setTimeout(() => this.wake('filled'), 150 + 150 * space.random())
-  }
-
-  #stopWaiting(): boolean {
-    if (!this.#waitTimer) return false
-    clearTimeout(this.#waitTimer)
-    this.#waitTimer = undefined
-    this.kind.space.waiting.remove(this.kind.entryKey(this.encoded, this.shard), this)
-    return true
+  /** `bytes`: of the entry that is there and may not be served. */
+  #load(bytes: Buffer | null): void {
+    if (this.request.load === undefined) return this.nothing()
+    this.#loading ??= new Loading(this)
+    this.#loading.take(bytes ? headerOf(bytes) : '')
   }
 
   #bypass(): void {
-    this.#loadAlone('bypass')
-  }
-
-  #loadAlone(status: 'miss' | 'bypass'): void {
-    this.#alone = true
-    this.#load(status)
+    if (this.request.load === undefined) return this.nothing()
+    this.#loading ??= new Loading(this)
+    this.#loading.alone('bypass')
   }
 
   /** Who only looks gets what is stale, or nothing. */
-  #nothing(): void {
-    if (this.#stale) this.#landStale(this.#stale)
-    this.#land({
-      value: undefined,
-      status: 'miss',
-      tier: 'source',
-      ageMs: 0,
-      ttlMs: 0,
-      copy: undefined,
-    })
-    this.#end()
-  }
-
-  #load(status: 'miss' | 'bypass'): void {
-    const { policy, space } = this.kind
-    const { load } = this.request
-    if (load === undefined) return this.#nothing()
-    if (this.#stale) {
-      const stale = this.#stale
-      this.#softTimer = setTimeout(() => this.#landStale(stale), policy.softTimeoutMs)
-    }
-    const startedMs = space.now()
-    space.loads.run(
-      load,
-      { kind: this.kind.name, timeoutMs: policy.hardTimeoutMs },
-      {
-        done: (value) => {
-          this.kind.loaded(space.now() - startedMs, false)
-          this.#onValue(value, status)
-        },
-        failed: (cause) => {
-          this.kind.loaded(space.now() - startedMs, true)
-          this.#onFailure(cause)
-        },
-        beat: this.#alone
-          ? undefined
-          : () => this.kind.remoteOf(this.shard).renew(this.#leaseKey(), this.#token),
-      },
-    )
-  }
-
-  #onFailure(cause: unknown): void {
-    clearTimeout(this.#softTimer)
-    this.#release()
-    if (this.#stale) this.#landStale(this.#stale)
-    else this.#fail(cause)
-    this.#end()
-  }
-
-  #onValue(value: unknown, status: 'miss' | 'bypass'): void {
-    clearTimeout(this.#softTimer)
-    const { policy, space } = this.kind
-    const isAbsent = value === undefined
-    const isPlain = isAbsent || freezeIfPlain(value)
-    let payload: Payload
-    try {
-      payload = encodePayload(value, isPlain)
-    } catch (cause) {
-      this.kind.uncacheable(cause)
-      this.#land({ value, status, tier: 'source', ageMs: 0, ttlMs: 0, copy: undefined })
-      this.#release()
-      return this.#end()
-    }
-    const baseMs = isAbsent ? policy.absentMs : (this.request.softMs ?? this.#lifetimeOf(payload))
-    const stored = !this.#alone && this.#leased !== undefined && baseMs > 0
-    const softMs = Math.max(1, Math.floor(baseMs * (1 - jitterShare * space.random())))
-    const copy = isPlain ? undefined : copier(payload)
-    const ttlMs = stored ? softMs : 0
-    this.#land({ value, status, tier: 'source', ageMs: 0, ttlMs, copy })
-    if (!stored) {
-      this.#release()
-      return this.#end()
-    }
-    const ages = {
-      storedAtMs: Math.floor(this.shard.clock.nowMs()),
-      softMs,
-      hardMs: softMs + (isAbsent ? 0 : policy.graceMs),
-    }
-    if (payload.bytes.length <= policy.compressAbove)
-      return this.#fill(value, isPlain, payload, ages)
-    compressPayload(payload, policy.compressAbove).then(
-      (packed) => this.#fill(value, isPlain, packed, ages),
-      () => this.#fill(value, isPlain, payload, ages),
-    )
-  }
-
-  #lifetimeOf(payload: Payload): number {
-    const { softMs, adaptive } = this.kind.policy
-    const previous = this.#previous
-    if (!adaptive || !previous || previous.codec === '-') return softMs
-    return adaptedMs(previous.softMs, holds(previous, payload), adaptive)
-  }
-
-  #fill(value: unknown, isPlain: boolean, payload: Payload, ages: Ages): void {
-    const { kind, shard } = this
-    const leased = this.#leased
-    if (!leased) return this.#end()
-    let computed: readonly string[]
-    try {
-      computed = value === undefined ? [] : kind.valueTagsOf(value)
-    } catch (cause) {
-      kind.uncacheable(cause)
-      this.#release()
-      return this.#end()
-    }
-    const tags = computed.length === 0 ? this.tags : [...new Set([...this.tags, ...computed])]
-    const bytes = encodeEntry(leased.epoch, leased.sequence, ages, tags, payload)
-    kind.remoteOf(shard).store({
-      entry: kind.entryKey(this.encoded, shard),
-      lease: this.#leaseKey(),
-      tags: kind.tagKeys(tags, shard),
-      token: this.#token,
-      kind: kind.name,
-      epoch: leased.epoch,
-      sequence: leased.sequence,
-      ttlMs: ages.hardMs,
-      value: bytes,
-      done: (result) => {
-        this.stored = result === 'stored'
-        if (result !== 'stored') kind.counts.rejected(result)
-        else if (kind.policy.l1 && leased.epoch === shard.epoch) {
-          this.#keep(isPlain ? value : sealed(bytes), ages, bytes.length, tags)
-        }
-        this.#end()
-      },
-    })
+  nothing(): void {
+    this.landStale()
+    this.land(undefined, 'miss', 'source', 0, 0, undefined)
+    this.end()
   }
 
   /** In L1, unless it was invalidated meanwhile, or this process may not be up to date. */
-  #keep(value: unknown, ages: Ages, bytes: number, tags: readonly string[]): void {
+  keep(value: unknown, ages: Ages, bytes: number, tags: readonly string[]): void {
     const { kind, shard } = this
     const { local } = kind.space
     const nowMs = kind.space.now()
     if (!kind.space.enabled || nowMs >= shard.trustedUntilMs || !local.keepable(this, tags)) return
-    const ageMs = this.#ageOf(ages)
+    const ageMs = this.ageOf(ages)
     const softUntil = nowMs + ages.softMs - ageMs
     const refreshAt = nowMs + ages.softMs * kind.policy.refreshShare - ageMs
     local.insert(
@@ -414,7 +259,6 @@ export class Flight {
         // What readers may not share is looked at each time.
         checkAt: value instanceof Sealed ? alwaysCheck : Math.min(softUntil, refreshAt),
         softUntil,
-        hardUntil: nowMs + ages.hardMs - ageMs,
         loadedAt: ages.storedAtMs,
       },
       this.startTick,
@@ -423,71 +267,76 @@ export class Flight {
     )
   }
 
-  #ageOf({ storedAtMs }: Ages): number {
+  ageOf({ storedAtMs }: Ages): number {
     return Math.max(0, this.shard.clock.nowMs() - storedAtMs)
   }
 
-  #leaseKey(): string {
-    return this.kind.leaseKey(this.encoded, this.shard)
-  }
-
-  #release(): void {
-    if (this.#alone || !this.#leased) return
-    const entry = this.kind.entryKey(this.encoded, this.shard)
-    this.kind.remoteOf(this.shard).release(entry, this.#leaseKey(), this.#token)
-  }
-
-  #landStale(entry: Entry): void {
-    if (this.landed) return
+  /** What is there past its time, if anything is. */
+  landStale(): void {
+    const { stale } = this
+    if (!stale || this.status) return
     let value: unknown
     try {
-      value = decodePayload(entry)
+      value = decodePayload(stale)
     } catch {
       return
     }
-    const shared = freezeIfPlain(value)
-    const copy = shared ? undefined : () => decodePayload(entry)
-    const ageMs = this.#ageOf(entry)
-    this.#land({ value, status: 'stale', tier: 'l2', ageMs, ttlMs: 0, copy })
+    const copy = freezeIfPlain(value) ? undefined : () => decodePayload(stale)
+    this.land(copy ? copy() : value, 'stale', 'l2', this.ageOf(stale), 0, copy)
   }
 
-  #land(landing: Landing): void {
-    if (this.landed) return
-    this.landed = landing.status
-    if (this.#refreshOf === undefined) {
-      this.kind.counts.read(landing.status, landing.tier, this.callers)
-      if (landing.status === 'miss') this.kind.space.reads.missed(this)
+  /** Answers all callers. `value` is the first one's. */
+  land(
+    value: unknown,
+    status: ReadStatus,
+    tier: ReadTier,
+    ageMs: number,
+    ttlMs: number,
+    copy: (() => unknown) | undefined,
+  ): void {
+    if (this.status) return
+    this.status = status
+    this.tier = tier
+    this.ageMs = ageMs
+    this.ttlMs = ttlMs
+    this.copy = copy
+    if (this.refreshOf === undefined) {
+      const { policy, space, counts } = this.kind
+      counts.read(status, tier, this.callers)
+      if (status === 'miss') space.reads.missed(this)
       // Who reads the key after this must not go back behind it.
-      const { policy, space } = this.kind
       if (policy.l1 && (!this.poisoned || this.solo)) space.local.supersede(this.kind, this)
     }
-    this.#resolve(landing)
+    this.#resolve(value)
   }
 
-  #fail(cause: unknown): void {
-    if (this.landed) return
-    this.landed = 'miss'
-    if (this.#refreshOf === undefined) this.kind.counts.read('miss', 'source', this.callers)
+  fail(cause: unknown): void {
+    if (this.status) return
+    this.status = 'miss'
+    if (this.refreshOf === undefined) this.kind.counts.read('miss', 'source', this.callers)
     this.#reject(cause)
   }
 
-  #end(): void {
+  end(): void {
     const { kind, name } = this
     if (kind.flights.get(name) === this) kind.flights.delete(name)
     else if (kind.companions.get(name) === this) kind.companions.delete(name)
+    this.promise = undefined
+    this.#resolve = this.#reject = nobody
     this.#onEnd?.()
   }
 }
 
-const jitterShare = 0.1
+const headerOf = (bytes: Buffer): Buffer => bytes.subarray(0, headerLength)
 
-const sealed = (bytes: Buffer | string) => {
-  const entry = decodeEntry(Buffer.from(bytes))
-  return entry && new Sealed(entry)
+const nobody = () => {}
+
+/** The ends of the promise that was made last: without a function of its own for each. */
+const captured = {
+  resolve: nobody as (value: unknown) => void,
+  reject: nobody as (cause: unknown) => void,
 }
-
-/** Each reader's own copy of a value that has not been stored. */
-function copier({ codec, bytes }: Payload): () => unknown {
-  const entry = { codec, bytes: Buffer.from(bytes), payloadAt: 0 } as Entry
-  return () => decodePayload(entry)
+function capture(resolve: (value: unknown) => void, reject: (cause: unknown) => void): void {
+  captured.resolve = resolve
+  captured.reject = reject
 }

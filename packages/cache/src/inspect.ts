@@ -21,38 +21,34 @@ export async function inspect(core: KindCore, key: Key): Promise<readonly Seen[]
   const seen: Seen[] = []
   const slot = core.slotOf(id, core.space.now())
   if (slot !== undefined) {
-    const { values, stamps, loadedAt } = core.l1
+    const { values, softUntil, loadedAt } = core.l1
     const kept = values[slot]
-    const value = kept instanceof Sealed ? decodePayload(kept.entry) : kept
-    seen.push({ tier: 'l1', value, identity: `${stamps[slot]} ${loadedAt[slot]}` })
+    const identity = `${softUntil[slot]} ${loadedAt[slot]}`
+    const value = kept instanceof Sealed ? decodePayload(kept.entry) : await kept
+    seen.push({ tier: 'l1', value, identity })
   }
   const before = await header(core, encoded)
   if (before === undefined) return seen
-  const { value, status, copy } = await look(core, id, encoded)
+  const { value, status } = await look(core, id, encoded)
   // Another entry meanwhile: then this one is gone.
   if (status === 'hit' && (await header(core, encoded)) === before) {
-    seen.push({ tier: 'l2', value: copy ? copy() : value, identity: before })
+    seen.push({ tier: 'l2', value, identity: before })
   }
   return seen
 }
 
 /** Reads L2 as a flight does, for nobody: poisoned, it leaves nothing in L1. */
-function look(core: KindCore, id: string, encoded: string): Flight['promise'] {
+async function look(core: KindCore, id: string, encoded: string) {
   const request = core.requestOf(undefined, undefined)
   const flight = new Flight(core, `i${id}`, encoded, request, { id, refreshOf: -Infinity })
   flight.poisoned = true
-  flight.start('ordinary')
-  return flight.promise
+  const value = await flight.start('ordinary')
+  return { value, status: flight.status }
 }
 
-function header(core: KindCore, encoded: string): Promise<string | undefined> {
+async function header(core: KindCore, encoded: string): Promise<string | undefined> {
   const shard = core.shardOf(encoded)
-  if (!shard.available) return Promise.resolve(undefined)
-  return new Promise((resolve) => {
-    core.remoteOf(shard).read({
-      entry: core.entryKey(encoded, shard),
-      tags: [],
-      done: (found) => resolve(found?.bytes?.toString('latin1', 0, headerLength)),
-    })
-  })
+  if (!shard.available) return undefined
+  const bytes = await core.remoteOf(shard).look(core.entryKey(encoded, shard))
+  return bytes?.toString('latin1', 0, headerLength)
 }

@@ -1,10 +1,10 @@
 import type { Shard } from '@wattle/redis'
 import { decodePayload, Sealed } from './codec.ts'
 import { Flight, type Request } from './flight.ts'
-import { localKey, type Key, type KindName } from './kind-name.ts'
+import { isPlain, localKey, type Key, type KindName } from './kind-name.ts'
 import type { Index } from './l1/l1.ts'
 import { alwaysCheck, refreshAsked, type LocalKind, type TagState } from './local.ts'
-import type { Landing, ReadOutcome } from './outcome.ts'
+import type { ReadOutcome } from './outcome.ts'
 import type { Policy } from './policy.ts'
 import type { Reads } from './reads.ts'
 import type { Remote } from './remote.ts'
@@ -24,10 +24,16 @@ export type ReadOptions = {
 /** Stands between every load of a kind and the source; see `write-behind/overlay.ts`. */
 export type Overlay = (encoded: string, load: () => unknown) => unknown
 
+/** What is here, as it is or as a promise; or what brings it. `isKept`: it is here already, and being stored. */
+type Kept = Omit<ReadOutcome<unknown>, 'key'> & { readonly from: undefined }
+type Sight =
+  | Kept
+  | { readonly from: Flight; readonly promise: Promise<unknown>; readonly isKept: boolean }
+
 const noTags: readonly string[] = []
+const noStates: readonly TagState[] = []
 /** As long as a proof of synchrony lasts. */
 const joinWindowMs = 1_000
-const valueOf = ({ value, copy }: Landing): unknown => (copy ? copy() : value)
 
 /** The reading of one kind of entry: from L1 at once, else by a flight. */
 export class KindCore implements LocalKind {
@@ -47,6 +53,7 @@ export class KindCore implements LocalKind {
   readonly clock: Space['clock']
   readonly l1: Space['local']['l1']
   readonly #reads: Reads
+  readonly #local: Space['local']
 
   constructor({
     names,
@@ -70,6 +77,7 @@ export class KindCore implements LocalKind {
     this.clock = space.clock
     this.l1 = space.local.l1
     this.#reads = space.reads
+    this.#local = space.local
     space.local.add(this)
   }
 
@@ -94,18 +102,21 @@ export class KindCore implements LocalKind {
     if (slot === undefined) return undefined
     const { l1 } = this
     const nowMs = this.clock.nowMs()
-    const stamp = l1.stamps[slot] as number
     if (
       nowMs >= (l1.checkAt[slot] as number) ||
       nowMs >= (l1.shards[slot] as Shard).trustedUntilMs ||
-      stamp < this.floor ||
-      !areCurrent(l1.tags[slot], stamp)
+      (l1.stamps[slot] !== this.#local.tick && !this.#isCurrent(slot))
     ) {
       return undefined
     }
     l1.hit(slot)
     this.counts.l1Hits++
-    return Promise.resolve(l1.values[slot])
+    const kept = l1.values[slot]
+    if (kept instanceof Promise) return kept
+    // One for all hits of the entry: to make one costs a fifth of a hit.
+    const promise = Promise.resolve(kept)
+    l1.values[slot] = promise
+    return promise
   }
 
   /** The value, when L1 has nothing ready. */
@@ -116,7 +127,9 @@ export class KindCore implements LocalKind {
     args?: readonly unknown[],
   ): Promise<unknown> {
     if (this.#reads.left < 0) this.#reads.take({ kind: this, key, load, options, args })
-    return this.#look(key, load, options, args).then(valueOf)
+    const sight = this.#look(key, load, options, args)
+    if (sight.from === undefined) return Promise.resolve(sight.value)
+    return sight.promise
   }
 
   /** The same, with where it came from. */
@@ -127,14 +140,12 @@ export class KindCore implements LocalKind {
     args?: readonly unknown[],
   ): Promise<ReadOutcome<unknown>> {
     if (--this.#reads.left < 0) this.#reads.take({ kind: this, key, load, options, args })
-    const landing = await this.#look(key, load, options, args)
-    return this.#outcome(key, landing)
+    return this.#outcome(key, this.#look(key, load, options, args))
   }
 
   /** What the cache has; status `miss` when that is nothing. */
   async peek(key: Key, options?: ReadOptions): Promise<ReadOutcome<unknown>> {
-    const landing = await this.#look(key, undefined, options)
-    return this.#outcome(key, landing)
+    return this.#outcome(key, this.#look(key, undefined, options))
   }
 
   /** Loads an entry anew in the background, if nobody else does. */
@@ -143,8 +154,7 @@ export class KindCore implements LocalKind {
     if (request.load === undefined || this.companions.has(name)) return
     const flight = new Flight(this, name, encoded, request, { refreshOf: storedAtMs, id })
     this.companions.set(name, flight)
-    flight.promise.catch(() => {})
-    flight.start('ordinary')
+    flight.start('ordinary').catch(() => {})
   }
 
   loaded(milliseconds: number, failed: boolean): void {
@@ -186,9 +196,17 @@ export class KindCore implements LocalKind {
     return this.#valueTags ? this.space.tags.encode(this.#valueTags(value)) : noTags
   }
 
-  #outcome(key: Key, { copy, ...landing }: Landing): ReadOutcome<unknown> {
-    const value = copy ? copy() : landing.value
-    return { ...landing, value, key: this.names.redisKey(this.names.encode(key)) }
+  async #outcome(of: Key, sight: Sight): Promise<ReadOutcome<unknown>> {
+    const key = this.names.redisKey(this.names.encode(of))
+    if (sight.from === undefined) {
+      const { value, status, tier, ageMs, ttlMs } = sight
+      return { value: await value, status, tier, key, ageMs, ttlMs }
+    }
+    const { from, promise, isKept } = sight
+    const value = await promise
+    const { status = 'miss', tier, ageMs, ttlMs } = from
+    if (isKept) return { value, status: 'hit', tier: 'l1', key, ageMs, ttlMs }
+    return { value, status, tier, key, ageMs, ttlMs }
   }
 
   #look(
@@ -196,21 +214,22 @@ export class KindCore implements LocalKind {
     source: (() => unknown) | undefined,
     options?: ReadOptions,
     args?: readonly unknown[],
-  ): Promise<Landing> {
-    const encoded = this.names.encode(key)
+  ): Sight {
+    const isName = isPlain(key)
+    const encoded = isName ? key : this.names.encode(key)
+    const id = isName ? key : localKey(encoded)
     const { overlay } = this
     const load = overlay && source ? () => overlay(encoded, source) : source
-    const id = localKey(encoded)
     const position = options?.after === undefined ? undefined : parseToken(options.after)
     const shard = this.shardOf(encoded)
     const covered =
       options?.after === undefined || (position !== undefined && isCovered(shard, position))
     if (covered) {
       const landing = this.#here(id, encoded, load, options, args)
-      if (landing) return Promise.resolve(landing)
+      if (landing) return landing
       const flight = this.flights.get(id)
       // Who only looks does not wait for a load.
-      const present = load || flight?.landed ? flight : this.companions.get(`p${id}`)
+      const present = load || flight?.status ? flight : this.companions.get(`p${id}`)
       const joined = present && this.#join(present)
       if (joined) return joined
       if (present) present.poisoned = true
@@ -223,29 +242,27 @@ export class KindCore implements LocalKind {
     if (covered) (load ? this.flights : this.companions).set(flight.name, flight)
     // Nobody else hears of it, an invalidation neither: so nothing of it is kept here.
     else flight.poisoned = flight.solo = true
-    flight.start(covered ? 'ordinary' : isReachable(shard, position) ? 'exact' : 'bypass')
-    return flight.promise
+    const mode = covered ? 'ordinary' : isReachable(shard, position) ? 'exact' : 'bypass'
+    return { from: flight, promise: flight.start(mode), isKept: false }
   }
 
   /** Waits for a flight that is under way, or takes what it brought while that is being stored. */
-  #join(flight: Flight): Promise<Landing> | undefined {
+  #join(flight: Flight): Sight | undefined {
     if (!this.space.local.joinable(flight)) return undefined
     const nowMs = this.space.now()
     const isTrusted = nowMs < flight.shard.trustedUntilMs
-    if (!flight.landed) {
+    if (!flight.status) {
       // Who may have missed an invalidation waits for nothing that began long ago.
       if (!isTrusted && nowMs - flight.startedMs > joinWindowMs) return undefined
       flight.callers++
-      return flight.promise
+      return { from: flight, promise: flight.shared(), isKept: false }
     }
     // Now it is a value kept in this process like those of L1.
     if (!isTrusted) return undefined
-    if (flight.landed === 'stale') {
-      this.counts.read('stale', 'l2', 1)
-      return flight.promise
-    }
-    this.counts.l1Hits++
-    return flight.promise.then((landing) => ({ ...landing, status: 'hit', tier: 'l1' }))
+    const isKept = flight.status !== 'stale'
+    if (isKept) this.counts.l1Hits++
+    else this.counts.read('stale', 'l2', 1)
+    return { from: flight, promise: flight.shared(), isKept }
   }
 
   /** What L1 has, with a closer look than `get` takes. */
@@ -255,7 +272,7 @@ export class KindCore implements LocalKind {
     load: (() => unknown) | undefined,
     options: ReadOptions | undefined,
     args: readonly unknown[] | undefined,
-  ): Landing | undefined {
+  ): Kept | undefined {
     const nowMs = this.space.now()
     const slot = this.slotOf(id, nowMs)
     if (slot === undefined) return undefined
@@ -278,7 +295,7 @@ export class KindCore implements LocalKind {
     }
     l1.hit(slot)
     this.counts.l1Hits++
-    return { value, status: 'hit', tier: 'l1', ageMs, ttlMs: softUntil - nowMs, copy: undefined }
+    return { from: undefined, value, status: 'hit', tier: 'l1', ageMs, ttlMs: softUntil - nowMs }
   }
 
   /** Where L1 holds the entry, if it may be served now. */
@@ -287,14 +304,27 @@ export class KindCore implements LocalKind {
     if (slot === undefined) return undefined
     const { l1 } = this
     const shard = l1.shards[slot]
-    const stamp = l1.stamps[slot] ?? 0
     const isServed =
       shard !== undefined &&
       nowMs < shard.trustedUntilMs &&
       nowMs < (l1.softUntil[slot] ?? 0) &&
-      stamp >= this.floor &&
-      areCurrent(l1.tags[slot], stamp)
+      this.#isCurrent(slot)
     return isServed ? slot : undefined
+  }
+
+  /**
+   * Whether nothing that was applied since the entry's stamp concerns it. Then its stamp is moved to the present, so that
+   * this is looked at once after each invalidation, and not at every hit.
+   */
+  #isCurrent(slot: number): boolean {
+    const { stamps, tags } = this.l1
+    const stamp = stamps[slot] as number
+    if (stamp < this.floor) return false
+    for (const tag of tags[slot] ?? noStates) {
+      if (tag.deletedTick > stamp || tag.expiredTick > stamp) return false
+    }
+    stamps[slot] = this.#local.tick
+    return true
   }
 
   requestOf(
@@ -310,16 +340,6 @@ export class KindCore implements LocalKind {
       args,
     }
   }
-}
-
-/** Whether no tag was invalidated since the entry's flight began. */
-function areCurrent(tags: readonly TagState[] | undefined, stamp: number): boolean {
-  if (tags === undefined) return true
-  for (let at = 0; at < tags.length; at++) {
-    const tag = tags[at] as TagState
-    if (tag.deletedTick > stamp || tag.expiredTick > stamp) return false
-  }
-  return true
 }
 
 const isReachable = (shard: Shard, position: Position | undefined) =>

@@ -22,12 +22,14 @@ export function kindName(keys: KeySpace, name: string, version: number): KindNam
     name,
     version,
     encode: (key) =>
-      typeof key === 'string' && key.length <= 100 && plain.test(key)
-        ? key
-        : keys.key(`${name}@${version}`, ...partsOf(key)).slice(own.length),
+      isPlain(key) ? key : keys.key(`${name}@${version}`, ...partsOf(key)).slice(own.length),
     redisKey: (encoded, of = version) => (of === version ? own : beginning(of)) + encoded,
   }
 }
+
+/** Whether the key is its own name, everywhere. */
+export const isPlain = (key: Key): key is string =>
+  typeof key === 'string' && key.length <= 100 && plain.test(key)
 
 export const partsOf = (key: Key): readonly KeyPart[] =>
   typeof key === 'string' || typeof key === 'number' ? [key] : key

@@ -4,11 +4,18 @@ export class LoadTimeoutError extends Error {
   readonly code = 'load_timeout'
 }
 
-type Running = {
+/** One load: what is run, and who is told. Two fields are the runner's own. */
+export interface Load {
+  /** For the message of a time-out. */
+  readonly kind: string
+  readonly timeoutMs: number
+  load(): unknown
+  loaded(value: unknown): void
+  failed(cause: unknown): void
+  /** Called twice a second while it lasts. */
+  beat?(): void
   endsAtMs: number
   nextBeatMs: number
-  beat?: (() => void) | undefined
-  late: () => void
 }
 
 /**
@@ -16,19 +23,20 @@ type Running = {
  * overrun. Who has to wait does so in order; waiting counts towards the timeout.
  */
 export function createLoads({ most, now }: { most: number; now: () => number }) {
-  const running = new Set<Running>()
-  const queue: (() => void)[] = []
+  /** Whether each has begun. */
+  const running = new Map<Load, boolean>()
+  const queue: Load[] = []
   let active = 0
   let timer: NodeJS.Timeout | undefined
 
   /** One timer for all loads, while there are any: one for each would cost more than the load of a cheap source. */
   function look(): void {
     const nowMs = now()
-    for (const one of running) {
-      if (nowMs >= one.endsAtMs) one.late()
-      else if (one.beat && nowMs >= one.nextBeatMs) {
+    for (const one of running.keys()) {
+      if (nowMs >= one.endsAtMs) giveUp(one)
+      else if (nowMs >= one.nextBeatMs) {
         one.nextBeatMs = nowMs + beatMs
-        one.beat()
+        one.beat?.()
       }
     }
     if (running.size > 0) return
@@ -36,13 +44,52 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
     timer = undefined
   }
 
+  function giveUp(one: Load): void {
+    // Its place is given to others: a loader that never ends must not keep it for ever.
+    settled(one)
+    one.failed(
+      new LoadTimeoutError(
+        `the load of ${one.kind} took longer than ${one.timeoutMs} ms: its source is slow, or its hardTimeout short`,
+      ),
+    )
+  }
+
+  /** Whether it was not given up before. */
+  function settled(one: Load): boolean {
+    const hasBegun = running.get(one)
+    running.delete(one)
+    if (hasBegun) leave()
+    return hasBegun !== undefined
+  }
+
   function leave(): void {
     active--
     while (active < most) {
       const next = queue.shift()
       if (!next) return
-      next()
+      // It may have been given up while it waited.
+      if (running.has(next)) begin(next)
     }
+  }
+
+  function begin(one: Load): void {
+    running.set(one, true)
+    active++
+    let loading: unknown
+    try {
+      loading = one.load()
+    } catch (cause) {
+      if (settled(one)) one.failed(cause)
+      return
+    }
+    Promise.resolve(loading).then(
+      (value) => {
+        if (settled(one)) one.loaded(value)
+      },
+      (cause: unknown) => {
+        if (settled(one)) one.failed(cause)
+      },
+    )
   }
 
   return {
@@ -52,57 +99,15 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
     get waiting() {
       return queue.length
     },
-    /** Calls `done` or `failed` once. `beat` is called twice a second while it lasts. */
-    run(
-      load: () => unknown,
-      { kind, timeoutMs }: { kind: string; timeoutMs: number },
-      callbacks: {
-        done: (value: unknown) => void
-        failed: (cause: unknown) => void
-        beat?: (() => void) | undefined
-      },
-    ): void {
+    /** Calls `loaded` or `failed` once. */
+    run(one: Load): void {
       const startedMs = now()
-      const one: Running = {
-        endsAtMs: startedMs + timeoutMs,
-        nextBeatMs: startedMs + beatMs,
-        beat: callbacks.beat,
-        late: () => {
-          // Its place is given to others: a loader that never ends must not keep it for ever.
-          if (running.delete(one) && begun) leave()
-          callbacks.failed(
-            new LoadTimeoutError(
-              `the load of ${kind} took longer than ${timeoutMs} ms: its source is slow, or its hardTimeout short`,
-            ),
-          )
-        },
-      }
-      running.add(one)
+      one.endsAtMs = startedMs + one.timeoutMs
+      one.nextBeatMs = startedMs + beatMs
       timer ??= setInterval(look, lookMs).unref()
-      let begun = false
-      const settle = (report: () => void) => {
-        if (!running.delete(one)) return
-        leave()
-        report()
-      }
-      const begin = () => {
-        // It was given up while it waited.
-        if (!running.has(one)) return
-        begun = true
-        active++
-        let loading: Promise<unknown>
-        try {
-          loading = Promise.resolve(load())
-        } catch (cause) {
-          return settle(() => callbacks.failed(cause))
-        }
-        loading.then(
-          (value) => settle(() => callbacks.done(value)),
-          (cause: unknown) => settle(() => callbacks.failed(cause)),
-        )
-      }
-      if (active < most) begin()
-      else queue.push(begin)
+      if (active < most) return begin(one)
+      running.set(one, false)
+      queue.push(one)
     },
   }
 }

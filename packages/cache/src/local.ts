@@ -97,10 +97,10 @@ export class Local {
 
   /** Whether who comes now may wait for it, instead of looking anew. */
   joinable(flight: Flight): boolean {
-    const { kind, startTick, tags } = flight
+    const { kind, startTick, request } = flight
     if (flight.poisoned || !this.#isCurrent(kind, startTick)) return false
     if (this.#lastTagTick <= startTick) return true
-    return !kind.hasValueTags && this.tagsCurrent(tags, startTick)
+    return !kind.hasValueTags && this.tagsCurrent(request.tags, startTick)
   }
 
   /** Whether what the flight brings may be kept here. */
@@ -122,7 +122,7 @@ export class Local {
     id: string,
     value: unknown,
     bytes: number,
-    times: { checkAt: number; softUntil: number; hardUntil: number; loadedAt: number },
+    times: { checkAt: number; softUntil: number; loadedAt: number },
     tick: number,
     tags: readonly string[],
     shard: Shard,
@@ -137,7 +137,7 @@ export class Local {
         return state
       })
     }
-    const { checkAt, softUntil, hardUntil, loadedAt } = times
+    const { checkAt, softUntil, loadedAt } = times
     const { l1 } = this
     const slot = l1.insert(
       kind.index,
@@ -146,7 +146,6 @@ export class Local {
       bytes + id.length,
       checkAt,
       softUntil,
-      hardUntil,
       loadedAt,
       tick,
       states,

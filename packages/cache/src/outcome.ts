@@ -16,8 +16,3 @@ export type ReadOutcome<V> = {
   readonly ageMs: number
   readonly ttlMs: number
 }
-
-/** What a flight brings. Where readers must not share one object, `copy` makes one. */
-export type Landing = Omit<ReadOutcome<unknown>, 'key'> & {
-  readonly copy: (() => unknown) | undefined
-}

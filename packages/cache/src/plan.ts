@@ -16,8 +16,8 @@ export type KindPlan<L extends Loader> = KindOptions & {
   load: L
   /** The same for many, for `getMany`: values in the order of the arguments. */
   loadMany?: (argsOfEach: readonly Parameters<L>[]) => Promise<readonly Awaited<ReturnType<L>>[]>
-  /** The parts of the key. Mark personal ones with `personal()`. */
-  key: (...args: Parameters<L>) => readonly KeyPart[]
+  /** What names the entry: its only part, or several. Mark personal ones with `personal()`. */
+  key: (...args: Parameters<L>) => Key
   /** Names under which the entry can be invalidated together with others; known before it is loaded. */
   tags?: (...args: Parameters<L>) => readonly string[]
   /** The same, computed from the value. */
@@ -62,21 +62,19 @@ export function createLoadedKind<L extends Loader>({
   type Value = Awaited<ReturnType<L>>
   const { load, loadMany, tags } = plan
   // One string is the commonest key, and the cheapest.
-  const keyOf = (args: Args) => {
-    const parts = plan.key(...args)
-    const [only] = parts
-    return parts.length === 1 && typeof only === 'string' ? only : parts
+  const keyOf = (...args: Args): Key => {
+    const key = plan.key(...args)
+    if (typeof key !== 'object' || key.length !== 1) return key
+    const only = key[0]
+    return typeof only === 'string' ? only : key
   }
   const optionsOf = (args: Args, after?: string) => ({ tags: tags?.(...args), after })
-  // The tags are of no use to a hit.
-  const get = (...args: Args) => {
-    const key = keyOf(args)
-    const hit =
-      core.probe(key) ?? core.look(key, () => load(...args), tags && optionsOf(args), args)
-    return hit as Promise<Value>
-  }
+  const look = (...args: Args) =>
+    core.look(keyOf(...args), () => load(...args), tags && optionsOf(args), args)
+  // A hit makes no array of its arguments, and the tags are of no use to it.
+  const get = (...args: Args) => (core.probe(keyOf(...args)) ?? look(...args)) as Promise<Value>
   const read = (args: Args, after?: string) =>
-    core.read(keyOf(args), () => load(...args), optionsOf(args, after), args) as Promise<
+    core.read(keyOf(...args), () => load(...args), optionsOf(args, after), args) as Promise<
       ReadOutcome<Value>
     >
 
@@ -87,7 +85,7 @@ export function createLoadedKind<L extends Loader>({
     readAfter: (token, ...args) => read(args, token),
     async getMany(argsOfEach) {
       if (!loadMany) return Promise.all(argsOfEach.map((args) => get(...args)))
-      const keys = argsOfEach.map(keyOf)
+      const keys = argsOfEach.map((args) => keyOf(...args))
       const byKey = new Map(keys.map((key, at) => [key, argsOfEach[at] as Args]))
       const argsOf = (key: (typeof keys)[number]) => byKey.get(key) as Args
       const missing = (some: readonly (typeof keys)[number][]) => loadMany(some.map(argsOf))
@@ -102,13 +100,17 @@ export function createLoadedKind<L extends Loader>({
     },
     update: (args, write, related) => {
       const named = tags?.(...args)
-      return kind.update(keyOf(args), write, related, named ? { tags: named } : {})
+      return kind.update(keyOf(...args), write, related, named ? { tags: named } : {})
     },
-    ref: (...args) => kind.ref(keyOf(args)),
+    ref: (...args) => kind.ref(keyOf(...args)),
     startingWith: kind.startingWith,
     all: kind.all,
   }
-  expose(loaded, { core, plan: plan as unknown as KindPlan<Loader>, keyOf: keyOf as KeyOf })
+  expose(loaded, {
+    core,
+    plan: plan as unknown as KindPlan<Loader>,
+    keyOf: (args) => keyOf(...(args as Args)),
+  })
   return loaded
 }
 

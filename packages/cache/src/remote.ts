@@ -17,47 +17,45 @@ const renewScript = defineChannelScript(new URL('./lua/renew.lua', import.meta.u
 const releaseScript = defineChannelScript(new URL('./lua/release.lua', import.meta.url))
 
 /** A read of one entry and some tags. */
-export type ReadJob = {
-  entry: string
-  tags: readonly string[]
-  /** Undefined when Redis could not be asked. */
-  done(found: Found | undefined): void
-}
-export type Found = {
-  bytes: Buffer | null
-  tags: readonly (Buffer | null)[]
-  generations: Generations
-  /** Of the server, where it was asked for. */
-  epoch: string | undefined
+export interface ReadJob {
+  readonly entry: string
+  readonly tagKeys: readonly string[]
+  /** `epoch`: of the server, where it was asked for. */
+  answered(
+    bytes: Buffer | null,
+    tags: readonly (Buffer | null)[],
+    generations: Generations,
+    epoch: string | undefined,
+  ): void
+  /** Redis could not be asked. */
+  unanswered(): void
 }
 
-export type LeaseJob = {
-  entry: string
-  lease: string
-  token: string
+export interface LeaseJob {
+  readonly entry: string
+  readonly lease: string
+  readonly token: string
   /** The beginning of the entry that was seen, or nothing. */
-  seen: Buffer | string
-  done(result: LeaseResult): void
+  readonly seen: Buffer | string
+  /** Epoch and sequence are those at the lease. */
+  leased(outcome: LeaseOutcome, epoch: string, sequence: string): void
 }
-export type LeaseResult =
-  | { outcome: 'won'; epoch: string; sequence: string }
-  /**
-   * `lost`: another load is under way. `writing`: somebody is writing the value to the source. `newer`: there is another
-   * entry than the one seen.
-   */
-  | { outcome: 'lost' | 'writing' | 'newer' | 'failed' }
+/**
+ * `lost`: another load is under way. `writing`: somebody is writing the value to the source. `newer`: there is another
+ * entry than the one seen.
+ */
+export type LeaseOutcome = 'won' | 'lost' | 'writing' | 'newer' | 'failed'
 
-export type FillJob = {
-  entry: string
-  lease: string
-  tags: readonly string[]
-  token: string
-  kind: string
-  epoch: string
-  sequence: string
-  ttlMs: number
-  value: Buffer | string
-  done(result: FillResult): void
+export interface FillJob {
+  readonly entry: string
+  readonly lease: string
+  readonly tagKeys: readonly string[]
+  readonly token: string
+  readonly kind: string
+  readonly epoch: string
+  /** Its header says sequence and TTL. */
+  readonly value: Buffer | string
+  filled(result: FillResult): void
 }
 export type FillResult = 'stored' | 'lease' | 'epoch' | 'invalidated' | 'unavailable'
 
@@ -129,9 +127,9 @@ export function createRemote({
 
   function keysOf(jobs: readonly ReadJob[]): string[] {
     const keys = [generationsKey]
-    for (const { entry, tags } of jobs) {
+    for (const { entry, tagKeys } of jobs) {
       keys.push(entry)
-      for (const tag of tags) keys.push(tag)
+      for (const tag of tagKeys) keys.push(tag)
     }
     return keys
   }
@@ -142,16 +140,17 @@ export function createRemote({
     epoch?: string,
   ): void {
     if (!values) {
-      for (const job of jobs) job.done(undefined)
+      for (const job of jobs) job.unanswered()
       return
     }
     const generations = generationsOf(values[0])
     let at = 1
     for (const job of jobs) {
       const bytes = values[at++] ?? null
-      const tags = job.tags.length === 0 ? noTags : values.slice(at, at + job.tags.length)
-      at += job.tags.length
-      job.done({ bytes, tags, generations, epoch })
+      const count = job.tagKeys.length
+      const tags = count === 0 ? noTags : values.slice(at, at + count)
+      at += count
+      job.answered(bytes, tags, generations, epoch)
     }
   }
 
@@ -169,21 +168,21 @@ export function createRemote({
   })
 
   const lease = createBatch<LeaseJob>(mostInOne, (jobs) => {
-    const sent = redis.run(leaseScript, {
-      keys: [sequenceKey, ...jobs.flatMap((job) => [job.entry, job.lease])],
-      args: [leaseMs, '', ...jobs.flatMap((job) => [job.token, job.seen])],
-      buffers: true,
-    })
-    ask('lease', leaseDeadlineMs, sent as Promise<(Buffer | number)[]>, (reply) => {
+    const keys = [sequenceKey]
+    const args: (string | number | Buffer)[] = [leaseMs, '']
+    for (const job of jobs) {
+      keys.push(job.entry, job.lease)
+      args.push(job.token, job.seen)
+    }
+    const sent = redis.run(leaseScript, { keys, args })
+    ask('lease', leaseDeadlineMs, sent as Promise<(string | number)[]>, (reply) => {
       if (!reply) {
-        for (const job of jobs) job.done({ outcome: 'failed' })
+        for (const job of jobs) job.leased('failed', '', '')
         return
       }
       const [epoch, sequence] = [String(reply[0]), String(reply[1])]
       for (const [at, job] of jobs.entries()) {
-        const result = reply[at + 2]
-        if (result === 1) job.done({ outcome: 'won', epoch, sequence })
-        else job.done({ outcome: result === 0 ? 'lost' : result === 2 ? 'writing' : 'newer' })
+        job.leased(leaseOutcomes[reply[at + 2] as number] ?? 'failed', epoch, sequence)
       }
     })
   })
@@ -191,29 +190,25 @@ export function createRemote({
   const fill = createBatch<FillJob>(mostInOne, (jobs) => {
     // All of one batch have one epoch, but for the moment of a failover.
     const epoch = jobs[0]?.epoch ?? ''
-    const others = jobs.filter((job) => job.epoch !== epoch)
-    for (const job of others) job.done('epoch')
-    const mine = others.length === 0 ? jobs : jobs.filter((job) => job.epoch === epoch)
-    const sent = redis.run(fillScript, {
-      keys: [generationsKey, ...mine.flatMap((job) => [job.entry, job.lease, ...job.tags])],
-      args: [
-        epoch,
-        channel.name,
-        shard.index,
-        ...mine.flatMap((job) => [
-          job.token,
-          job.kind,
-          job.sequence,
-          job.ttlMs,
-          job.tags.length,
-          job.value,
-        ]),
-      ],
-    })
-    ask('fill', fillDeadlineMs, sent as Promise<number[]>, (reply) => {
-      for (const [at, job] of mine.entries())
-        job.done(fillResults.get(reply?.[at]) ?? 'unavailable')
-    })
+    const mine = jobs.every((job) => job.epoch === epoch)
+      ? jobs
+      : jobs.filter((job) => job.epoch === epoch)
+    for (const job of jobs) if (job.epoch !== epoch) job.filled('epoch')
+    const keys = [generationsKey]
+    const args: (string | number | Buffer)[] = [epoch, channel.name, shard.index]
+    for (const job of mine) {
+      keys.push(job.entry, job.lease, ...job.tagKeys)
+      args.push(`${job.token} ${job.kind} ${job.tagKeys.length}`, job.value)
+    }
+    ask(
+      'fill',
+      fillDeadlineMs,
+      redis.run(fillScript, { keys, args }) as Promise<number[]>,
+      (reply) => {
+        for (const [at, job] of mine.entries())
+          job.filled(fillResults.get(reply?.[at]) ?? 'unavailable')
+      },
+    )
   })
 
   return {
@@ -233,6 +228,11 @@ export function createRemote({
     renew(leaseKey: string, token: string): void {
       redis.run(renewScript, { keys: [leaseKey], args: [token, leaseMs] }).catch(() => {})
     },
+    /** What lies under the name of an entry; undefined when Redis could not be asked. */
+    look: (entry: string) =>
+      new Promise<Buffer | null | undefined>((resolve) => {
+        read({ entry, tagKeys: [], answered: resolve, unanswered: () => resolve(undefined) })
+      }),
     release(entry: string, leaseKey: string, token: string): void {
       const args = [token, channel.name, shard.index, entry]
       redis.run(releaseScript, { keys: [leaseKey], args }).catch(() => {})
@@ -245,6 +245,8 @@ export type Remote = ReturnType<typeof createRemote>
 
 /** Nobody waits for a fill; it ends with the client's own timeout. */
 const fillDeadlineMs = 1_000
+/** As lease.lua tells them. */
+const leaseOutcomes = ['lost', 'won', 'writing', 'newer'] as const
 const noTags: readonly (Buffer | null)[] = []
 const fillResults = new Map<number | undefined, FillResult>([
   [1, 'stored'],

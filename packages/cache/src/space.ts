@@ -1,5 +1,5 @@
 import type { Channel, KeySpace, RedisConnection, Shard } from '@wattle/redis'
-import type { Flight } from './flight.ts'
+import type { Loading } from './loading.ts'
 import type { Loads } from './loads.ts'
 import type { Local } from './local.ts'
 import type { Reads } from './reads.ts'
@@ -49,21 +49,21 @@ export function tagNames({ keys, channel }: Pick<Space, 'keys' | 'channel'>) {
 
 export type TagNames = ReturnType<typeof tagNames>
 
-/** Flights that wait for another process to load, by the key in Redis. */
+/** Loads that wait for another process to load, by the key in Redis. */
 export function createWaiting() {
-  const byEntry = new Map<string, Set<Flight>>()
+  const byEntry = new Map<string, Set<Loading>>()
   return {
-    add(entry: string, flight: Flight): void {
-      const flights = byEntry.get(entry)
-      if (flights) flights.add(flight)
-      else byEntry.set(entry, new Set([flight]))
+    add(entry: string, one: Loading): void {
+      const all = byEntry.get(entry)
+      if (all) all.add(one)
+      else byEntry.set(entry, new Set([one]))
     },
-    remove(entry: string, flight: Flight): void {
-      const flights = byEntry.get(entry)
-      if (flights?.delete(flight) && flights.size === 0) byEntry.delete(entry)
+    remove(entry: string, one: Loading): void {
+      const all = byEntry.get(entry)
+      if (all?.delete(one) && all.size === 0) byEntry.delete(entry)
     },
     wake(entry: string, how: 'filled' | 'failed'): void {
-      for (const flight of byEntry.get(entry) ?? []) flight.wake(how)
+      for (const one of byEntry.get(entry) ?? []) one.wake(how)
     },
   }
 }

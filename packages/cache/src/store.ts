@@ -4,7 +4,6 @@ import { decodeEntry, encodeAround, headerOf, layout, type Payload } from './ent
 import type { createInvalidation, Invalidation } from './invalidation.ts'
 import type { KindCore } from './kind-core.ts'
 import { localKey, type Key } from './kind-name.ts'
-import type { Found } from './remote.ts'
 import { outcomeOf } from './token.ts'
 
 const putScript = defineChannelScript(new URL('./lua/put.lua', import.meta.url))
@@ -192,10 +191,7 @@ export function createStore({
       // One that was invalidated lies there still, if it was by tag or generation.
       if ((await core.peek(key)).status === 'miss') return false
       const entryKey = core.entryKey(encoded, shard)
-      const found = await new Promise<Found | undefined>((done) => {
-        core.remoteOf(shard).read({ entry: entryKey, tags: [], done })
-      })
-      const entry = decodeEntry(found?.bytes)
+      const entry = decodeEntry(await core.remoteOf(shard).look(entryKey))
       if (!entry) return false
       const ages = {
         storedAtMs: Math.floor(shard.clock.nowMs()),

@@ -41,12 +41,11 @@ export async function warmEntry(
     })
     // Nothing of it is kept in this process; L2 has fences of its own.
     flight.poisoned = true
-    flight.start('ordinary')
-    const landing = await flight.promise
-    if (landing.status === 'bypass') throw new Error('Redis cannot be asked now')
-    if (landing.status === 'stale') throw new Error('the load failed, or takes long')
+    await flight.start('ordinary')
+    if (flight.status === 'bypass') throw new Error('Redis cannot be asked now')
+    if (flight.status === 'stale') throw new Error('the load failed, or takes long')
     await ended.promise
-    return { ...landing, stored: flight.stored }
+    return flight
   }
 
   let flown = await fly(-Infinity)

@@ -15,7 +15,6 @@ const fields = fc.record({
   bytes: fc.oneof(fc.nat(130), fc.double({ min: 0, max: 130, noNaN: true })),
   checkAt: time,
   softUntil: time,
-  hardUntil: time,
   loadedAt: time,
   stamp: time,
   tags: fc.option(fc.array(fc.string(), { maxLength: 2 }), { nil: undefined }),
@@ -27,7 +26,7 @@ type Step = (store: { l1: TestL1; indexes: Index[]; model: Model }) => void
 const insert = fc.record({ kind, key, fields }).map(({ kind, key, fields }): Step => {
   return ({ l1, indexes, model }) => {
     const index = indexes[kind] as Index
-    const { value, bytes, checkAt, softUntil, hardUntil, loadedAt, stamp, tags, shard } = fields
+    const { value, bytes, checkAt, softUntil, loadedAt, stamp, tags, shard } = fields
     // the model first, for what the store evicts meanwhile is taken from the model
     const refused = Math.ceil(bytes) > l1.maxBytes / 8
     if (refused) model.get(index)?.delete(key)
@@ -39,7 +38,6 @@ const insert = fc.record({ kind, key, fields }).map(({ kind, key, fields }): Ste
       bytes,
       checkAt,
       softUntil,
-      hardUntil,
       loadedAt,
       stamp,
       tags,
@@ -136,7 +134,6 @@ const fieldsAt = (l1: TestL1, slot: number) => ({
   bytes: l1.sizes[slot],
   checkAt: l1.checkAt[slot],
   softUntil: l1.softUntil[slot],
-  hardUntil: l1.hardUntil[slot],
   loadedAt: l1.loadedAt[slot],
   stamp: l1.stamps[slot],
   tags: l1.tags[slot],

@@ -66,7 +66,7 @@ describe('C8 entries of an L1 store', () => {
   test('an entry that leaves keeps nothing of its value alive', () => {
     const l1 = open({ maxEntries: 10, maxBytes: 1000 })
     const index = l1.createIndex()
-    const slot = l1.insert(index, 'a', 'value', 1, 0, 0, 0, 0, 0, ['tag'], {})
+    const slot = l1.insert(index, 'a', 'value', 1, 0, 0, 0, 0, ['tag'], {})
     l1.remove(index, 'a')
     expect([l1.values[slot], l1.tags[slot], l1.shards[slot], l1.keys[slot]]).toEqual([
       undefined,
@@ -80,7 +80,7 @@ describe('C8 entries of an L1 store', () => {
     const l1 = open({ maxEntries: 10_000, maxBytes: 1e6 })
     const index = l1.createIndex()
     for (let number = 0; number < 10_000; number++) {
-      l1.insert(index, `${number}`, `of ${number}`, 1, number, 0, 0, 0, -number, undefined, {})
+      l1.insert(index, `${number}`, `of ${number}`, 1, number, 0, 0, -number, undefined, {})
     }
     for (const [key, slot] of index) {
       const number = Number(key)

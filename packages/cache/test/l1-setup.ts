@@ -4,7 +4,6 @@ export type Fields = {
   bytes: number
   checkAt: number
   softUntil: number
-  hardUntil: number
   loadedAt: number
   stamp: number
   tags: readonly string[] | undefined
@@ -22,7 +21,7 @@ export function put(
   key: string,
   { value = key, bytes = 1 }: { value?: string; bytes?: number } = {},
 ): number {
-  return l1.insert(index, key, value, bytes, 0, 0, 0, 0, 0, undefined, undefined)
+  return l1.insert(index, key, value, bytes, 0, 0, 0, 0, undefined, undefined)
 }
 
 /** What a caller does on a read: a hit is noted, and a miss loads and inserts. */

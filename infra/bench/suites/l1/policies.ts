@@ -11,7 +11,7 @@ export const wattle: Policy = (maxEntries) => {
   return (key) => {
     const slot = index.get(String(key))
     if (slot === undefined) {
-      l1.insert(index, String(key), key, 1, 0, 0, 0, 0, 0, undefined, undefined)
+      l1.insert(index, String(key), key, 1, 0, 0, 0, 0, undefined, undefined)
     } else l1.hit(slot)
     return slot !== undefined
   }

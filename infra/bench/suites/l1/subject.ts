@@ -53,7 +53,7 @@ const stores: Record<string, (maxEntries: number) => Store> = {
       set(key, value) {
         const now = clock()
         const until = now + ttlMs
-        l1.insert(index, key, value, bytes, until, until, until, now, 0, undefined, shard)
+        l1.insert(index, key, value, bytes, until, until, now, 0, undefined, shard)
       },
     }
   },

@@ -124,7 +124,6 @@ export class L1<Value, Tags, Shard> extends Slots<Value, Tags, Shard> {
     bytes: number,
     checkAt: number,
     softUntil: number,
-    hardUntil: number,
     loadedAt: number,
     stamp: number,
     tags: Tags | undefined,
@@ -140,7 +139,6 @@ export class L1<Value, Tags, Shard> extends Slots<Value, Tags, Shard> {
     this.values[slot] = value
     this.checkAt[slot] = checkAt
     this.softUntil[slot] = softUntil
-    this.hardUntil[slot] = hardUntil
     this.loadedAt[slot] = loadedAt
     this.stamps[slot] = stamp
     this.tags[slot] = tags

@@ -15,7 +15,7 @@ const firstCapacity = 512
 const growth = 1.2
 
 /**
- * The fields of entries, each in an array of its own with one place a slot: numbers in typed arrays, 92 bytes for an
+ * The fields of entries, each in an array of its own with one place a slot: numbers in typed arrays, 84 bytes for an
  * entry in all. Slots that were given back are used again first, so the arrays stay as short as the most entries that
  * ever were.
  *
@@ -28,7 +28,6 @@ export class Slots<Value, Tags, Shard> {
   readonly shards: (Shard | undefined)[] = []
   checkAt: Float64Array
   softUntil: Float64Array
-  hardUntil: Float64Array
   loadedAt: Float64Array
   stamps: Float64Array
   /** What the bounds count for the entry. */
@@ -54,7 +53,6 @@ export class Slots<Value, Tags, Shard> {
     this.capacity = capacity
     this.checkAt = new Float64Array(capacity)
     this.softUntil = new Float64Array(capacity)
-    this.hardUntil = new Float64Array(capacity)
     this.loadedAt = new Float64Array(capacity)
     this.stamps = new Float64Array(capacity)
     this.sizes = new Uint32Array(capacity)
@@ -102,7 +100,6 @@ export class Slots<Value, Tags, Shard> {
     this.capacity = capacity
     this.checkAt = longer(this.checkAt, capacity)
     this.softUntil = longer(this.softUntil, capacity)
-    this.hardUntil = longer(this.hardUntil, capacity)
     this.loadedAt = longer(this.loadedAt, capacity)
     this.stamps = longer(this.stamps, capacity)
     this.sizes = longer(this.sizes, capacity)

@@ -1,7 +1,7 @@
 -- Takes the leases of keys that are to be loaded. Who does not get one leaves a mark, and is told when the holder is done.
 -- KEYS[1] sequence   KEYS[2..] entry and lease of each
 -- ARGV[1] lifetime in ms   ARGV[2] 1 to take a lease from its holder   ARGV[3..] of each: token, and the header of the entry that the caller has seen, or empty
--- Returns epoch, sequence, and for each: 1 when the lease is the caller's, 0 when another load holds it, 2 when a write does, or the entry when it is a newer one
+-- Returns epoch, sequence, and for each: 1 when the lease is the caller's, 0 when another load holds it, 2 when a write does, 3 when there is another entry than the one seen
 local reply = { epoch(), sequence_of(KEYS[1]) }
 for i = 2, #KEYS, 2 do
   local entry, lease, token, seen = KEYS[i], KEYS[i + 1], ARGV[i + 1], ARGV[i + 2]
@@ -11,7 +11,7 @@ for i = 2, #KEYS, 2 do
     redis.call('SET', lease, token, 'PX', ARGV[1])
     reply[#reply + 1] = 1
   elseif header ~= seen and header ~= '' then
-    reply[#reply + 1] = redis.call('GET', entry)
+    reply[#reply + 1] = 3
   elseif not holder then
     redis.call('SET', lease, token, 'PX', ARGV[1])
     reply[#reply + 1] = 1
