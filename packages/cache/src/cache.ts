@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { createChannel, type KeySpace, type RedisConnection } from '@wattle/redis'
-import type { Registry } from 'prom-client'
+import { createChannel } from '@wattle/redis'
+import type { CacheOptions } from './cache-options.ts'
 import { createCounter, type CounterKind } from './counter.ts'
 import type { Duration } from './duration.ts'
 import { exposeCache } from './internals.ts'
@@ -17,7 +17,7 @@ import { createReads } from './reads.ts'
 import { decodeRefs, encodeRefs, readMessage, type Ref } from './refs.ts'
 import { createRemote } from './remote.ts'
 import type { Rules, RuleTable } from './rules.ts'
-import { createWaiting, tagNames, type Log, type Space } from './space.ts'
+import { createWaiting, tagNames, type Space } from './space.ts'
 import { createStatistics, type KindStatistics } from './statistics.ts'
 import { createStore, type Store } from './store.ts'
 import { TurnClock } from './turn-clock.ts'
@@ -76,22 +76,6 @@ export type Cache = {
   switchOn(): void
   readonly enabled: boolean
   close(): void
-}
-
-export type CacheOptions = {
-  redis: RedisConnection
-  keys: KeySpace
-  log: Log
-  registry?: Registry | undefined
-  /** Bounds of what this process keeps itself. Default 10,000 entries and 32 MiB. */
-  l1?: { maxEntries?: number; maxBytes?: number }
-  /** How many loaders may run at once. Default 256. */
-  loads?: number
-  /** Milliseconds of a clock that never goes back. */
-  now?: () => number
-  /** Milliseconds since 1970, until the server's clock is known. */
-  wallNow?: () => number
-  random?: () => number
 }
 
 const janitorEveryMs = 10 * 60_000

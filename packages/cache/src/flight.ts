@@ -2,23 +2,12 @@ import type { Shard } from '@wattle/redis'
 import { decodePayload, freezeIfPlain, Sealed } from './codec.ts'
 import { decodeEntry, headerLength, type Ages, type Entry } from './entry.ts'
 import type { Generations } from './generations.ts'
-import type { KindCore } from './kind-core.ts'
+import type { KindCore, Request } from './kind-core.ts'
 import { Loading } from './loading.ts'
-import { alwaysCheck } from './local.ts'
 import type { ReadStatus, ReadTier } from './outcome.ts'
 import type { ReadJob } from './remote.ts'
 
-/** What a caller asks for. */
-export type Request = {
-  /** Without one the flight only looks what is there. */
-  readonly load: (() => unknown) | undefined
-  /** Names of tags, encoded, that are known before the load. */
-  readonly tags: readonly string[]
-  /** Instead of the kind's. */
-  readonly softMs?: number | undefined
-  /** What the kind's loader is called with, where the kind has one. */
-  readonly args?: readonly unknown[] | undefined
-}
+type Found = { readonly entry: Entry; readonly tags: readonly (Buffer | null)[] }
 
 /** Longer than this without a proof of synchrony, and not even an ordinary kind reads L2. */
 export const ordinaryWindowMs = 5_000
@@ -75,7 +64,7 @@ export class Flight implements ReadJob {
   #resolve: (value: unknown) => void
   #reject: (cause: unknown) => void
   /** What was found first, while the tags that only it knows of are asked for. */
-  #found: { entry: Entry; tags: readonly (Buffer | null)[] } | undefined
+  #found: Found | undefined
   #exactly = false
   #loading: Loading | undefined
   readonly #onEnd: (() => void) | undefined
@@ -100,9 +89,10 @@ export class Flight implements ReadJob {
     this.tagKeys = kind.tagKeys(request.tags, shard)
     this.refreshOf = refreshOf
     this.#onEnd = onEnd
-    this.promise = new Promise(capture)
-    this.#resolve = captured.resolve
-    this.#reject = captured.reject
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+    this.promise = promise
+    this.#resolve = resolve
+    this.#reject = reject
   }
 
   /** `exact`: what is read must belong to the history that this process follows, as it always must for a strict kind. */
@@ -138,7 +128,7 @@ export class Flight implements ReadJob {
 
   answered(
     bytes: Buffer | null,
-    tags: readonly (Buffer | null)[],
+    tags: Found['tags'],
     generations: Generations,
     epoch: string | undefined,
   ): void {
@@ -164,18 +154,14 @@ export class Flight implements ReadJob {
   }
 
   /** Tags that only the entry knows of. */
-  #askFor(more: readonly string[], found: { entry: Entry; tags: readonly (Buffer | null)[] }) {
+  #askFor(more: readonly string[], found: Found): void {
     this.#found = found
     this.tagKeys = this.kind.tagKeys(more, this.shard)
     this.read()
   }
 
   /** They say nothing if Redis was emptied in between. */
-  #judgeAgain(
-    { entry, tags }: { entry: Entry; tags: readonly (Buffer | null)[] },
-    bytes: Buffer | null,
-    more: readonly (Buffer | null)[],
-  ): void {
+  #judgeAgain({ entry, tags }: Found, bytes: Buffer | null, more: Found['tags']): void {
     this.#found = undefined
     this.tagKeys = this.kind.tagKeys(this.request.tags, this.shard)
     if (bytes && headerOf(bytes).equals(headerOf(entry.bytes))) {
@@ -183,7 +169,7 @@ export class Flight implements ReadJob {
     } else this.#load(entry.bytes)
   }
 
-  #judge(entry: Entry, tags: readonly (Buffer | null)[]): void {
+  #judge(entry: Entry, tags: Found['tags']): void {
     let expired = false
     for (const tag of tags) {
       if (!tag) continue
@@ -198,10 +184,9 @@ export class Flight implements ReadJob {
       this.stale = entry
       return this.#load(entry.bytes)
     }
-    if (this.refreshOf !== undefined && entry.storedAtMs <= this.refreshOf) {
-      return this.#load(entry.bytes)
-    }
-    const { policy } = this.kind
+    const { refreshOf } = this
+    if (refreshOf !== undefined && entry.storedAtMs <= refreshOf) return this.#load(entry.bytes)
+    const { policy, space } = this.kind
     const isShared = entry.codec === 'j' || entry.codec === 'J' || entry.codec === '-'
     let value: unknown
     try {
@@ -213,10 +198,11 @@ export class Flight implements ReadJob {
     const copy = isShared ? undefined : () => decodePayload(entry)
     this.land(value, 'hit', 'l2', ageMs, entry.softMs - ageMs, copy)
     if (policy.l1) {
-      this.keep(isShared ? value : new Sealed(entry), entry, entry.bytes.length, entry.tags)
+      const kept = isShared ? value : new Sealed(entry)
+      space.local.keep(this, kept, entry, entry.bytes.length, entry.tags)
     }
     this.end()
-    if (this.refreshOf === undefined && ageMs >= entry.softMs * policy.refreshShare) {
+    if (refreshOf === undefined && ageMs >= entry.softMs * policy.refreshShare) {
       this.kind.refresh(this.id, this.encoded, this.request, entry.storedAtMs)
     }
   }
@@ -239,32 +225,6 @@ export class Flight implements ReadJob {
     this.landStale()
     this.land(undefined, 'miss', 'source', 0, 0, undefined)
     this.end()
-  }
-
-  /** In L1, unless it was invalidated meanwhile, or this process may not be up to date. */
-  keep(value: unknown, ages: Ages, bytes: number, tags: readonly string[]): void {
-    const { kind, shard } = this
-    const { local } = kind.space
-    const nowMs = kind.space.now()
-    if (!kind.space.enabled || nowMs >= shard.trustedUntilMs || !local.keepable(this, tags)) return
-    const ageMs = this.ageOf(ages)
-    const softUntil = nowMs + ages.softMs - ageMs
-    const refreshAt = nowMs + ages.softMs * kind.policy.refreshShare - ageMs
-    local.insert(
-      kind,
-      this.id,
-      value,
-      bytes,
-      {
-        // What readers may not share is looked at each time.
-        checkAt: value instanceof Sealed ? alwaysCheck : Math.min(softUntil, refreshAt),
-        softUntil,
-        loadedAt: ages.storedAtMs,
-      },
-      this.startTick,
-      tags,
-      shard,
-    )
   }
 
   ageOf({ storedAtMs }: Ages): number {
@@ -328,15 +288,4 @@ export class Flight implements ReadJob {
 }
 
 const headerOf = (bytes: Buffer): Buffer => bytes.subarray(0, headerLength)
-
 const nobody = () => {}
-
-/** The ends of the promise that was made last: without a function of its own for each. */
-const captured = {
-  resolve: nobody as (value: unknown) => void,
-  reject: nobody as (cause: unknown) => void,
-}
-function capture(resolve: (value: unknown) => void, reject: (cause: unknown) => void): void {
-  captured.resolve = resolve
-  captured.reject = reject
-}

@@ -1,4 +1,5 @@
-export { createCache, type Cache, type CacheOptions } from './cache.ts'
+export { createCache, type Cache } from './cache.ts'
+export type { CacheOptions } from './cache-options.ts'
 export type { CounterKind } from './counter.ts'
 export type { Duration } from './duration.ts'
 export type { Invalidation } from './invalidation.ts'

@@ -1,15 +1,12 @@
 import type { Shard } from '@wattle/redis'
-import { decodePayload, Sealed } from './codec.ts'
-import { Flight, type Request } from './flight.ts'
+import { Flight } from './flight.ts'
+import { KindL1, type Kept } from './kind-l1.ts'
 import { isPlain, localKey, type Key, type KindName } from './kind-name.ts'
-import type { Index } from './l1/l1.ts'
-import { alwaysCheck, refreshAsked, type LocalKind, type TagState } from './local.ts'
+import type { LocalKind } from './local.ts'
 import type { ReadOutcome } from './outcome.ts'
 import type { Policy } from './policy.ts'
-import type { Reads } from './reads.ts'
 import type { Remote } from './remote.ts'
 import { shardFor, type Space } from './space.ts'
-import type { KindCounts } from './statistics.ts'
 import { isCovered, parseToken, type Position } from './token.ts'
 
 export type ReadOptions = {
@@ -21,64 +18,52 @@ export type ReadOptions = {
   readonly after?: string | undefined
 }
 
+/** What a caller asks for. */
+export type Request = {
+  /** Without one the flight only looks what is there. */
+  readonly load: (() => unknown) | undefined
+  /** Names of tags, encoded, that are known before the load. */
+  readonly tags: readonly string[]
+  /** Instead of the kind's. */
+  readonly softMs?: number | undefined
+  /** What the kind's loader is called with, where the kind has one. */
+  readonly args?: readonly unknown[] | undefined
+}
+
 /** Stands between every load of a kind and the source; see `write-behind/overlay.ts`. */
 export type Overlay = (encoded: string, load: () => unknown) => unknown
 
-/** What is here, as it is or as a promise; or what brings it. `isKept`: it is here already, and being stored. */
-type Kept = Omit<ReadOutcome<unknown>, 'key'> & { readonly from: undefined }
+/** What is here, or what brings it. `isKept`: it is here already, and being stored. */
 type Sight =
   | Kept
   | { readonly from: Flight; readonly promise: Promise<unknown>; readonly isKept: boolean }
 
 const noTags: readonly string[] = []
-const noStates: readonly TagState[] = []
 /** As long as a proof of synchrony lasts. */
 const joinWindowMs = 1_000
 
 /** The reading of one kind of entry: from L1 at once, else by a flight. */
-export class KindCore implements LocalKind {
-  readonly name: string
-  readonly names: KindName
-  readonly policy: Policy
-  readonly space: Space
-  readonly counts: KindCounts
-  readonly index: Index
+export class KindCore extends KindL1 implements LocalKind {
   readonly flights = new Map<string, Flight>()
   readonly companions = new Map<string, Flight>()
   readonly hasValueTags: boolean
-  floor = 0
   patternTick = 0
   overlay: Overlay | undefined
   readonly #valueTags: ((value: unknown) => readonly string[]) | undefined
-  readonly clock: Space['clock']
-  readonly l1: Space['local']['l1']
-  readonly #reads: Reads
-  readonly #local: Space['local']
 
   constructor({
-    names,
-    policy,
-    space,
     valueTags,
+    ...common
   }: {
     names: KindName
     policy: Policy
     space: Space
     valueTags: ((value: unknown) => readonly string[]) | undefined
   }) {
-    this.names = names
-    this.name = names.name
-    this.policy = policy
-    this.space = space
-    this.counts = space.statistics.kind(names.name)
-    this.index = space.local.l1.createIndex()
+    super(common)
     this.hasValueTags = valueTags !== undefined
     this.#valueTags = valueTags
-    this.clock = space.clock
-    this.l1 = space.local.l1
-    this.#reads = space.reads
-    this.#local = space.local
-    space.local.add(this)
+    this.space.local.add(this)
   }
 
   /** The value; rejects only when the load does. */
@@ -92,33 +77,6 @@ export class KindCore implements LocalKind {
     return hit ?? this.look(key, load, options, args)
   }
 
-  /** The value, when L1 has it ready to be handed out. The hot path: nothing is called or made that is not needed. */
-  probe(key: Key): Promise<unknown> | undefined {
-    // One in many is looked at more closely, and takes the longer way.
-    if (--this.#reads.left < 0) return undefined
-    // A caller's string is a name of L1 as it is, unless it begins with the mark of those that are not.
-    if (typeof key !== 'string' || key.charCodeAt(0) === 0) return undefined
-    const slot = this.index.get(key)
-    if (slot === undefined) return undefined
-    const { l1 } = this
-    const nowMs = this.clock.nowMs()
-    if (
-      nowMs >= (l1.checkAt[slot] as number) ||
-      nowMs >= (l1.shards[slot] as Shard).trustedUntilMs ||
-      (l1.stamps[slot] !== this.#local.tick && !this.#isCurrent(slot))
-    ) {
-      return undefined
-    }
-    l1.hit(slot)
-    this.counts.l1Hits++
-    const kept = l1.values[slot]
-    if (kept instanceof Promise) return kept
-    // One for all hits of the entry: to make one costs a fifth of a hit.
-    const promise = Promise.resolve(kept)
-    l1.values[slot] = promise
-    return promise
-  }
-
   /** The value, when L1 has nothing ready. */
   look(
     key: Key,
@@ -126,7 +84,7 @@ export class KindCore implements LocalKind {
     options?: ReadOptions,
     args?: readonly unknown[],
   ): Promise<unknown> {
-    if (this.#reads.left < 0) this.#reads.take({ kind: this, key, load, options, args })
+    if (this.reads.left < 0) this.reads.take({ kind: this, key, load, options, args })
     const sight = this.#look(key, load, options, args)
     if (sight.from === undefined) return Promise.resolve(sight.value)
     return sight.promise
@@ -139,7 +97,7 @@ export class KindCore implements LocalKind {
     options?: ReadOptions,
     args?: readonly unknown[],
   ): Promise<ReadOutcome<unknown>> {
-    if (--this.#reads.left < 0) this.#reads.take({ kind: this, key, load, options, args })
+    if (--this.reads.left < 0) this.reads.take({ kind: this, key, load, options, args })
     return this.#outcome(key, this.#look(key, load, options, args))
   }
 
@@ -225,8 +183,11 @@ export class KindCore implements LocalKind {
     const covered =
       options?.after === undefined || (position !== undefined && isCovered(shard, position))
     if (covered) {
-      const landing = this.#here(id, encoded, load, options, args)
-      if (landing) return landing
+      const kept = this.here(id, load !== undefined)
+      if (kept?.refreshOf !== undefined) {
+        this.refresh(id, encoded, this.requestOf(load, options, args), kept.refreshOf)
+      }
+      if (kept) return kept
       const flight = this.flights.get(id)
       // Who only looks does not wait for a load.
       const present = load || flight?.status ? flight : this.companions.get(`p${id}`)
@@ -263,68 +224,6 @@ export class KindCore implements LocalKind {
     if (isKept) this.counts.l1Hits++
     else this.counts.read('stale', 'l2', 1)
     return { from: flight, promise: flight.shared(), isKept }
-  }
-
-  /** What L1 has, with a closer look than `get` takes. */
-  #here(
-    id: string,
-    encoded: string,
-    load: (() => unknown) | undefined,
-    options: ReadOptions | undefined,
-    args: readonly unknown[] | undefined,
-  ): Kept | undefined {
-    const nowMs = this.space.now()
-    const slot = this.slotOf(id, nowMs)
-    if (slot === undefined) return undefined
-    const l1 = this.l1
-    const shard = l1.shards[slot] as Shard
-    const softUntil = l1.softUntil[slot] ?? 0
-    const kept = l1.values[slot]
-    const loadedAt = l1.loadedAt[slot] ?? 0
-    const isSealed = kept instanceof Sealed
-    const value = isSealed ? decodePayload(kept.entry) : kept
-    const ageMs = Math.max(0, shard.clock.nowMs() - loadedAt)
-    const checkAt = l1.checkAt[slot] ?? 0
-    const due = isSealed
-      ? checkAt === alwaysCheck &&
-        nowMs >= softUntil - kept.entry.softMs * (1 - this.policy.refreshShare)
-      : nowMs >= checkAt
-    if (load && due) {
-      l1.checkAt[slot] = isSealed ? refreshAsked : softUntil
-      this.refresh(id, encoded, this.requestOf(load, options, args), loadedAt)
-    }
-    l1.hit(slot)
-    this.counts.l1Hits++
-    return { from: undefined, value, status: 'hit', tier: 'l1', ageMs, ttlMs: softUntil - nowMs }
-  }
-
-  /** Where L1 holds the entry, if it may be served now. */
-  slotOf(id: string, nowMs: number): number | undefined {
-    const slot = this.index.get(id)
-    if (slot === undefined) return undefined
-    const { l1 } = this
-    const shard = l1.shards[slot]
-    const isServed =
-      shard !== undefined &&
-      nowMs < shard.trustedUntilMs &&
-      nowMs < (l1.softUntil[slot] ?? 0) &&
-      this.#isCurrent(slot)
-    return isServed ? slot : undefined
-  }
-
-  /**
-   * Whether nothing that was applied since the entry's stamp concerns it. Then its stamp is moved to the present, so that
-   * this is looked at once after each invalidation, and not at every hit.
-   */
-  #isCurrent(slot: number): boolean {
-    const { stamps, tags } = this.l1
-    const stamp = stamps[slot] as number
-    if (stamp < this.floor) return false
-    for (const tag of tags[slot] ?? noStates) {
-      if (tag.deletedTick > stamp || tag.expiredTick > stamp) return false
-    }
-    stamps[slot] = this.#local.tick
-    return true
   }
 
   requestOf(

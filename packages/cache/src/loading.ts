@@ -219,7 +219,7 @@ export class Loading implements LeaseJob, FillJob, Load {
     if (result !== 'stored') kind.counts.rejected(result)
     else if (filling && kind.policy.l1 && this.epoch === shard.epoch) {
       const { value, isPlain, ages, tags } = filling
-      flight.keep(isPlain ? value : sealed(bytes), ages, bytes.length, tags)
+      kind.space.local.keep(flight, isPlain ? value : sealed(bytes), ages, bytes.length, tags)
     }
     flight.end()
   }

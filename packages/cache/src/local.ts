@@ -1,4 +1,6 @@
 import type { Shard } from '@wattle/redis'
+import { Sealed } from './codec.ts'
+import type { Ages } from './entry.ts'
 import type { Flight } from './flight.ts'
 import { L1, type Index } from './l1/l1.ts'
 import { localKey } from './kind-name.ts'
@@ -103,11 +105,6 @@ export class Local {
     return !kind.hasValueTags && this.tagsCurrent(request.tags, startTick)
   }
 
-  /** Whether what the flight brings may be kept here. */
-  keepable({ kind, startTick, poisoned }: Flight, tags: readonly string[]): boolean {
-    return !poisoned && this.#isCurrent(kind, startTick) && this.tagsCurrent(tags, startTick)
-  }
-
   tagsCurrent(tags: readonly string[], tick: number): boolean {
     if (tags.length === 0) return true
     if (tick < this.#tagFloor) return false
@@ -117,41 +114,41 @@ export class Local {
     })
   }
 
-  insert(
-    kind: LocalKind,
-    id: string,
-    value: unknown,
-    bytes: number,
-    times: { checkAt: number; softUntil: number; loadedAt: number },
-    tick: number,
-    tags: readonly string[],
-    shard: Shard,
-  ): void {
+  /** Keeps what a flight brought, unless it was invalidated meanwhile, or this process may not be up to date. */
+  keep(flight: Flight, value: unknown, ages: Ages, bytes: number, names: readonly string[]): void {
+    const { kind, id, shard, startTick } = flight
+    const { space, policy } = kind
+    const nowMs = space.now()
+    if (flight.poisoned || !space.enabled || nowMs >= shard.trustedUntilMs) return
+    if (!this.#isCurrent(kind, startTick) || !this.tagsCurrent(names, startTick)) return
     this.#drop(kind, id)
-    let states: TagState[] | undefined
-    if (tags.length > 0) {
-      // Each counts at once, lest the next one push it out of memory.
-      states = tags.map((name) => {
-        const state = this.#tagOf(name)
-        state.entries++
-        return state
-      })
-    }
-    const { checkAt, softUntil, loadedAt } = times
-    const { l1 } = this
-    const slot = l1.insert(
+    const states = names.length === 0 ? undefined : this.#carried(names)
+    const ageMs = flight.ageOf(ages)
+    const softUntil = nowMs + ages.softMs - ageMs
+    const refreshAt = nowMs + ages.softMs * policy.refreshShare - ageMs
+    const slot = this.l1.insert(
       kind.index,
       id,
       value,
       bytes + id.length,
-      checkAt,
+      // What readers may not share is looked at each time.
+      value instanceof Sealed ? alwaysCheck : Math.min(softUntil, refreshAt),
       softUntil,
-      loadedAt,
-      tick,
+      ages.storedAtMs,
+      startTick,
       states,
       shard,
     )
     if (slot < 0 && states) for (const state of states) this.#release(state)
+  }
+
+  /** Tags for one entry more; each counts at once, lest the next one push it out of memory. */
+  #carried(names: readonly string[]): TagState[] {
+    return names.map((name) => {
+      const state = this.#tagOf(name)
+      state.entries++
+      return state
+    })
   }
 
   /** A flight has landed: what is kept under its key, or still under way, may be older than what its readers have seen. */

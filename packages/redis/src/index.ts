@@ -27,5 +27,6 @@ export {
 } from './channel/channel.ts'
 export { defineChannelScript } from './channel/prelude.ts'
 export type { Announcement, Call } from './channel/ring.ts'
-export type { Issued, Shard } from './channel/shard.ts'
+export type { Shard } from './channel/shard.ts'
+export type { Issued } from './channel/shard-options.ts'
 export type { CircuitState } from './circuit.ts'

@@ -2,7 +2,8 @@ import type { RedisConnection } from '../connection.ts'
 import type { KeySpace } from '../keys.ts'
 import { silentLog, type Log } from '../log.ts'
 import type { Announcement } from './ring.ts'
-import { Shard, type Issued } from './shard.ts'
+import { Shard } from './shard.ts'
+import type { Issued } from './shard-options.ts'
 
 export interface ChannelListener {
   /** A message, each at least once, in order while nothing is missed. Must not throw. */

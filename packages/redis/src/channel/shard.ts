@@ -1,41 +1,14 @@
 import { createCircuit, type Circuit } from '../circuit.ts'
-import type { RedisConnection } from '../connection.ts'
 import { isRefusal } from '../errors.ts'
-import type { Log } from '../log.ts'
 import { defineScript } from '../script.ts'
 import { before, late } from './before.ts'
 import { prelude } from './prelude.ts'
 import { reissue } from './reissue.ts'
 import { createRing, type Announcement, type Call, type Issue, type Ring } from './ring.ts'
 import { createServerClock } from './server-clock.ts'
+import type { Issued, ShardOptions } from './shard-options.ts'
 
 const position = defineScript(new URL('./position.lua', import.meta.url), prelude)
-
-/** `applied`: a master executed it, in the history that this process follows. `deferred`: it is kept, and sent again. */
-export type Issued =
-  | { outcome: 'applied'; epoch: string; sequence: number; reply: unknown[] }
-  | { outcome: 'deferred' }
-
-export interface ShardOptions {
-  index: number
-  redis: RedisConnection
-  /** Whether all subscriptions stand, and how often they were made so far. */
-  subscription: () => { active: boolean; times: number }
-  channel: string
-  keys: { sequence: string; log: string; mark: string }
-  kept: number
-  trustWindowMs: number
-  deadlineMs: number
-  ring: Omit<Parameters<typeof createRing>[0], 'collapse'> & { collapse: () => Announcement }
-  listener: {
-    apply(payload: string): void
-    lost(): void
-    trusted(isTrusted: boolean): void
-  }
-  log: Log
-  now: () => number
-  wallNow: () => number
-}
 
 /**
  * One sequence of messages, as one process follows it.
