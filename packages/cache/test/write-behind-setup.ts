@@ -1,5 +1,6 @@
 import { connectRedis, keySpace, type RedisConnection } from '@wattle/redis'
 import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
+import type { Registry } from 'prom-client'
 import { expect } from 'vitest'
 import type {
   Cache,
@@ -52,6 +53,7 @@ type Opened = {
   kind: Kind<Row>
   writes: WriteBehind<Row>
   cache: Cache
+  registry: Registry
   state: RedisConnection
   /** The key of this part of it in `state`. */
   key(part: 'stream' | 'pending' | 'dead'): string
@@ -75,7 +77,7 @@ export const test = base.extend<{
   writer: async ({ open, stateServer, source }, use) => {
     const opened: Opened[] = []
     await use(async (options) => {
-      const { cache, redis } = await open()
+      const { cache, redis, registry } = await open()
       const state = connectRedis({ url: stateServer.url, name: 'state' })
       await state.whenReady(5_000)
       const kind = cache.kind<Row>('meter', { ttl: '1m' })
@@ -90,7 +92,7 @@ export const test = base.extend<{
       const get = (id: string) => kind.getOrSet(id, () => source.load(id))
       const keys = keySpace({ environment: 'test', service: redis.name })
       const key = (part: string) => keys.key('writes', 'meters', part)
-      const one = { kind, writes, cache, state, key, get }
+      const one = { kind, writes, cache, registry, state, key, get }
       opened.push(one)
       return one
     })
