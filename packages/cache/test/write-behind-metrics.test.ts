@@ -1,7 +1,5 @@
 import { describe, expect } from 'vitest'
-import { expectNothingWaits, gate, soon, test, textOf } from './write-behind-setup.ts'
-
-const row = (id: string, amount: number) => ({ id, amount })
+import { expectNothingWaits, holdWrites, row, soon, test, textOf } from './write-behind-setup.ts'
 const begin = 'wattle_cache_write_behind_'
 
 /** The figures of a text for Prometheus, by their names without `wattle_cache_write_behind_`. */
@@ -35,13 +33,9 @@ describe('C5 write-behind: metrics', { timeout: 60_000 }, () => {
       dead_letters_waiting: 0,
     })
 
-    const [held, begun] = [gate(), gate()]
-    source.before = () => {
-      begun.open()
-      return held.pass()
-    }
+    const held = holdWrites(source)
     await one.writes.put('first', row('first', 1))
-    await begun.pass()
+    await held.begun()
     source.before = async (changes) => {
       if (changes.some(({ key }) => textOf(key) === 'bad')) throw new Error('no')
     }
@@ -85,8 +79,7 @@ describe('C5 write-behind: metrics', { timeout: 60_000 }, () => {
     stateServer,
   }) => {
     const [one, two] = [await writer(), await writer()]
-    const held = gate()
-    source.before = held.pass
+    const held = holdWrites(source)
     await one.writes.put('a', row('a', 1))
     for (const { registry } of [one, two]) {
       expect(figuresOf(await registry.metrics(), 'meters')).toMatchObject({ pending: 1 })
