@@ -15,13 +15,15 @@ export type Running = {
   stop?(): Promise<void>
 }
 
-/** How long a batch took, and how much of the processor it used in its own process, in milliseconds. */
-export type Took = { ms: number; cpuMs: number }
+/** How long a batch took, and how much of the processor it used in its own process and in a server, in milliseconds. */
+export type Took = { ms: number; cpuMs: number; serverCpuMs?: number }
 
 export type Variant = {
   name: string
   ours?: boolean
   goal?: Goal | undefined
+  /** The name of the variant that its ratio is to, instead of the floor. */
+  against?: string
   /** Resolves with undefined where the variant has no such operation: it is then left out. */
   start(): Promise<Running | undefined>
 }
@@ -57,7 +59,7 @@ export async function sideBySide(of: SideBySide): Promise<Row[]> {
       try {
         const running = await variant.start()
         if (!running) continue
-        const contender = { variant, running, times: 1, rates: [], cpuUs: [] }
+        const contender = { variant, running, times: 1, rates: [], cpuUs: [], serverCpuUs: [] }
         contenders.push(contender)
         contender.times = await batchSize(running, batchMs)
       } catch (cause) {
@@ -67,19 +69,22 @@ export async function sideBySide(of: SideBySide): Promise<Row[]> {
     const alive = () => contenders.filter(({ variant }) => !rows.has(variant))
     for (let round = 0; round < rounds; round++) {
       for (const contender of rotated(alive(), round)) {
-        const { variant, running, times, rates, cpuUs } = contender
+        const { variant, running, times, rates, cpuUs, serverCpuUs } = contender
         try {
-          const { ms, cpuMs } = took(await running.run(times))
-          rates[round] = (times * unitsPerRun * 1000) / ms
-          if (cpuMs !== undefined) cpuUs.push((cpuMs * 1000) / (times * unitsPerRun))
+          const { ms, cpuMs, serverCpuMs } = took(await running.run(times))
+          const units = times * unitsPerRun
+          rates[round] = (units * 1000) / ms
+          if (cpuMs !== undefined) cpuUs.push((cpuMs * 1000) / units)
+          if (serverCpuMs !== undefined) serverCpuUs.push((serverCpuMs * 1000) / units)
         } catch (cause) {
           fail(variant, cause)
         }
       }
     }
-    const base = alive().find(({ variant }) => variant.name === floor)
-    for (const { variant, rates, cpuUs } of alive()) {
-      const { name, ours = false, goal } = variant
+    const finished = alive()
+    for (const { variant, rates, cpuUs, serverCpuUs } of finished) {
+      const { name, ours = false, goal, against = floor } = variant
+      const base = finished.find((other) => other.variant.name === against)
       const common = { group, variant: name, ours, unit }
       const ratio =
         base && median(rates.map((rate, round) => rate / (base.rates[round] ?? Number.NaN)))
@@ -91,6 +96,7 @@ export async function sideBySide(of: SideBySide): Promise<Row[]> {
           ratio,
           goal,
           cpuUs: cpuUs.length > 0 ? median(cpuUs) : undefined,
+          serverCpuUs: serverCpuUs.length > 0 ? median(serverCpuUs) : undefined,
         }),
       )
     }
@@ -109,9 +115,10 @@ type Contender = {
   times: number
   rates: number[]
   cpuUs: number[]
+  serverCpuUs: number[]
 }
 
-const took = (result: number | Took): { ms: number; cpuMs?: number } =>
+const took = (result: number | Took): Partial<Took> & { ms: number } =>
   typeof result === 'number' ? { ms: result } : result
 
 /** Doubles a batch until it is long enough to be measured, goes on until the variant is warm, and scales the batch. */

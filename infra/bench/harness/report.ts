@@ -40,7 +40,7 @@ export function markdownOf({
     .replaceAll(/\n{3,}/g, '\n\n')
 }
 
-const heads = ['', 'median', 'from', 'to', 'CPU µs', 'ratio', 'goal', ''] as const
+const heads = ['', 'median', 'from', 'to', 'CPU µs', 'in Redis', 'ratio', 'goal', ''] as const
 
 function table(rows: readonly Row[]): string[] {
   const cells = rows.map((row) => [
@@ -49,6 +49,7 @@ function table(rows: readonly Row[]): string[] {
     figure(row.spread[0]),
     figure(row.spread[1]),
     row.cpuUs === undefined ? '' : figure(row.cpuUs),
+    row.serverCpuUs === undefined ? '' : figure(row.serverCpuUs),
     row.ratio === undefined ? '' : row.ratio.toFixed(2),
     row.goal ? `${goalText(row.goal)} ${reached(row) ? '✓' : '✗'}` : '',
     row.note ?? '',

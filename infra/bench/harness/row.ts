@@ -18,6 +18,8 @@ export type Row = {
    * machine is busy with other things, and says nothing of what waits.
    */
   cpuUs?: number | undefined
+  /** The same of the server that it asks. */
+  serverCpuUs?: number | undefined
   /** What this variant is to reach. */
   goal?: Goal | undefined
   note?: string | undefined

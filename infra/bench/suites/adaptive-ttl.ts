@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { zstdDecompressSync } from 'node:zlib'
 import { adaptedMs } from '../../../packages/cache/src/adaptive.ts'
 import { randomFrom } from '../../../packages/testkit/src/random.ts'
+import { recorded } from '../harness/references.ts'
 
 /**
  * What adaptive TTLs save, and what they cost in staleness: a recorded sequence of reads is played against the rule of
@@ -132,21 +131,6 @@ function play(reads: Int32Array, { firstMs, longestMs, graceMs, rule }: Variant)
 
 const after = (ms: number, meanMs: number, { next }: ReturnType<typeof randomFrom>) =>
   meanMs === Infinity ? Infinity : ms - Math.log(1 - next()) * meanMs
-
-/** Pages in the order in which they are read: a line is a first page and a number of pages. */
-function recorded(path: string): Int32Array {
-  const file = readFileSync(path)
-  const text = (path.endsWith('.zst') ? zstdDecompressSync(file) : file).toString()
-  return Int32Array.from(
-    text
-      .trim()
-      .split('\n')
-      .flatMap((line) => {
-        const [first = 0, count = 0] = line.split(' ', 2).map(Number)
-        return Array.from({ length: count }, (_, page) => first + page)
-      }),
-  )
-}
 
 /** Rows of a report: loads, stale reads and the longest staleness of each variant. Nothing without a trace. */
 export async function adaptiveTtl({ trace }: { trace?: string | undefined } = {}) {

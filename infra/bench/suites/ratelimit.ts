@@ -1,7 +1,5 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { availableParallelism, cpus } from 'node:os'
-import { pathToFileURL } from 'node:url'
 import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
 import { Redis } from 'ioredis'
 import { RateLimiterRedis, RateLimiterUnion } from 'rate-limiter-flexible'
@@ -16,33 +14,19 @@ import {
   slidingLog,
   tokenBucket,
 } from '@wattle/ratelimit'
+import { sideBySide, type Took, type Variant } from '../harness/measure.ts'
+import type { Row } from '../harness/row.ts'
+import { isWanted, runAlone, suiteOptions, type SuiteOptions } from '../harness/suite.ts'
 
 /**
  * Decisions a second, 64 at once, and a limited Fastify route; each beside the floors and the alternatives on the same
  * Redis. Variants take turns round by round; a ratio is the median of the ratios of each round.
  */
 
-export type Row = {
-  group: string
-  variant: string
-  ours: boolean
-  unit: string
-  value: number
-  spread: readonly [low: number, high: number]
-  /** Processor time of one, in this process and in Redis. */
-  cpuUs: number
-  redisUs: number
-  ratio?: number
-  goal?: { of: 'ratio'; atLeast: number }
-}
-
-type Variant = {
-  name: string
-  ours?: boolean
+type Contender = Omit<Variant, 'start' | 'goal'> & {
   /** One decision, or one request. */
   once: () => Promise<unknown>
-  /** The variant that the ratio is to, and what it is to reach. */
-  against?: string
+  /** The ratio that it is to reach. */
   goal?: number
 }
 
@@ -51,10 +35,8 @@ const users = Array.from({ length: 10_000 }, (_, n) => `usr_${n}`)
 const silent = { info() {}, warn() {}, error() {} }
 const minuteMs = 60_000
 
-type Options = { readonly rounds: number; readonly batchMs: number }
-
 /** Measures, and returns a row for each variant. */
-export async function ratelimit(options: Options = { rounds: 9, batchMs: 250 }): Promise<Row[]> {
+export async function ratelimit(options: SuiteOptions = suiteOptions({})): Promise<Row[]> {
   await using server = await startRedis()
   return [...(await decisions(server, options)), ...(await routes(server, options))]
 }
@@ -66,7 +48,7 @@ async function fastifyRateLimit(options: object) {
   return (app: FastifyInstance) => app.register(plugin, options)
 }
 
-async function decisions(server: TestRedis, options: Options): Promise<Row[]> {
+async function decisions(server: TestRedis, options: SuiteOptions): Promise<Row[]> {
   const redis = connectRedis({ url: server.url, name: 'bench' })
   await redis.whenReady(5_000)
   const keys = keySpace({ environment: 'bench', service: 'bench' })
@@ -103,7 +85,7 @@ async function decisions(server: TestRedis, options: Options): Promise<Row[]> {
   const union = new RateLimiterUnion(...levels.map(flexible))
 
   const floor = 'raw INCR'
-  const rows = await sideBySide({ ...options, server }, 'one limit', [
+  const rows = await compare(server, options, 'one limit', [
     { name: floor, once: () => plain.incr(`incr:${user()}`) },
     { name: 'raw EVALSHA of INCR', once: () => plain.evalsha(sha, 1, `sha:${user()}`) },
     { name: 'rate-limiter-flexible', once: () => single.consume(user()) },
@@ -120,7 +102,7 @@ async function decisions(server: TestRedis, options: Options): Promise<Row[]> {
       goal: 10,
     },
   ])
-  const composed = await sideBySide({ ...options, server }, 'user, address and endpoint', [
+  const composed = await compare(server, options, 'user, address and endpoint', [
     { name: 'union of three, rate-limiter-flexible', once: () => union.consume(user()) },
     { name: 'three levels in one call', ours: true, once: () => three.take(user()), goal: 2 },
   ])
@@ -130,7 +112,7 @@ async function decisions(server: TestRedis, options: Options): Promise<Row[]> {
   return [...rows, ...composed]
 }
 
-async function routes(server: TestRedis, options: Options): Promise<Row[]> {
+async function routes(server: TestRedis, options: SuiteOptions): Promise<Row[]> {
   const redis = connectRedis({ url: server.url, name: 'bench-http' })
   await redis.whenReady(5_000)
   const personalSecret = 'a secret of the benchmark, 32 long'
@@ -147,7 +129,7 @@ async function routes(server: TestRedis, options: Options): Promise<Row[]> {
     route((app) => app.register(rateLimit, { limits, policies })),
   ])
   const [bare, peer, peerPipelined, ours] = callers
-  const rows = await sideBySide({ ...options, server }, 'a limited Fastify route', [
+  const rows = await compare(server, options, 'a limited Fastify route', [
     { name: '@fastify/rate-limit on Redis', once: peer.call },
     { name: '@fastify/rate-limit, auto-pipelined', once: peerPipelined.call },
     { name: 'without a limit', once: bare.call },
@@ -201,97 +183,52 @@ async function route(prepare: (app: FastifyInstance) => PromiseLike<unknown>) {
   }
 }
 
-async function sideBySide(
-  { rounds, batchMs, server }: Options & { server: TestRedis },
+/** So many at once; the first variant is the floor. */
+async function compare(
+  server: TestRedis,
+  options: SuiteOptions,
   group: string,
-  variants: readonly Variant[],
+  contenders: readonly Contender[],
 ): Promise<Row[]> {
-  const contenders = variants.map((variant) => ({ variant, size: 0, batches: [] as Batch[] }))
-  for (const contender of contenders) {
-    // Warm, and how many fit into a batch.
-    contender.size = 5_000
-    for (let n = 0; n < 3; n++) {
-      const { rate } = await batchOf(server, contender.variant, contender.size)
-      contender.size = Math.ceil(rate * (batchMs / 1_000))
-    }
-  }
-  for (let round = 0; round < rounds; round++) {
-    const turn = round % contenders.length
-    for (const { variant, size, batches } of [
-      ...contenders.slice(turn),
-      ...contenders.slice(0, turn),
-    ]) {
-      batches.push(await batchOf(server, variant, size))
-    }
-  }
-  return contenders.map(({ variant, batches }) => {
-    const { name, ours = false, against = variants[0]?.name, goal } = variant
-    const base = contenders.find((other) => other.variant.name === against)?.batches ?? []
-    const rates = batches.map(({ rate }) => rate)
+  if (!isWanted(options, group)) return []
+  const variants = contenders.map(({ once: decide, goal, ...variant }): Variant => {
+    const running = { run: (times: number) => batchOf(server, decide, times) }
     return {
-      group,
-      variant: name,
-      ours,
-      unit: 'ops/s',
-      value: median(rates),
-      spread: [Math.min(...rates), Math.max(...rates)],
-      cpuUs: median(batches.map(({ cpuUs }) => cpuUs)),
-      redisUs: median(batches.map(({ redisUs }) => redisUs)),
-      ratio: median(rates.map((rate, round) => rate / (base[round]?.rate ?? Number.NaN))),
-      ...(goal === undefined ? {} : { goal: { of: 'ratio', atLeast: goal } as const }),
+      ...variant,
+      ...(goal === undefined ? {} : { goal: { of: 'ratio', atLeast: goal } }),
+      start: async () => running,
     }
   })
+  return sideBySide({ ...options, group, variants, floor: variants[0]?.name ?? '' })
 }
-
-type Batch = { rate: number; cpuUs: number; redisUs: number }
 
 async function batchOf(
   server: TestRedis,
-  { once: decide }: Variant,
-  total: number,
-): Promise<Batch> {
-  const redisBefore = await redisMicroseconds(server)
+  decide: () => Promise<unknown>,
+  times: number,
+): Promise<Took> {
+  const serverBefore = await cpuMsOf(server)
   const before = process.cpuUsage()
-  const started = performance.now()
-  let left = total
+  const startedMs = performance.now()
+  let left = times
   await Promise.all(
     Array.from({ length: concurrency }, async () => {
       while (left-- > 0) await decide()
     }),
   )
-  const tookMs = performance.now() - started
+  const ms = performance.now() - startedMs
   const { user, system } = process.cpuUsage(before)
-  return {
-    rate: (1_000 * total) / tookMs,
-    cpuUs: (user + system) / total,
-    redisUs: ((await redisMicroseconds(server)) - redisBefore) / total,
-  }
+  const serverCpuMs = (await cpuMsOf(server)) - serverBefore
+  return { ms, cpuMs: (user + system) / 1_000, serverCpuMs }
 }
 
-async function redisMicroseconds(server: TestRedis): Promise<number> {
+/** Processor time of a server since it started. */
+async function cpuMsOf(server: TestRedis): Promise<number> {
   const observer = server.client()
   const text = await observer.info('cpu')
   observer.disconnect()
-  const seconds = [...text.matchAll(/used_cpu_(?:sys|user):([\d.]+)/g)].map((match) =>
-    Number(match[1]),
-  )
-  return 1e6 * seconds.reduce((sum, one) => sum + one, 0)
+  const seconds = [...text.matchAll(/used_cpu_(?:sys|user):([\d.]+)/g)]
+  return seconds.reduce((sum, [, one]) => sum + 1_000 * Number(one), 0)
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[sorted.length >> 1] ?? Number.NaN
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const rows = await ratelimit()
-  console.log(`${cpus()[0]?.model}, ${availableParallelism()} cores, Node ${process.versions.node}`)
-  for (const row of rows) {
-    const { group, variant, value, spread, ratio = Number.NaN, goal, cpuUs, redisUs } = row
-    const range = spread.map((rate) => `${Math.round(rate / 1_000)} k`).join(' – ')
-    const wanted = goal ? `  (goal ${goal.atLeast})` : ''
-    console.log(
-      `${group}: ${variant}: ${(value / 1_000).toFixed(1)} k/s (${range}), × ${ratio.toFixed(2)}${wanted}, CPU µs ${cpuUs.toFixed(1)} + ${redisUs.toFixed(1)} in Redis`,
-    )
-  }
-}
+await runAlone(import.meta, 'ratelimit', ratelimit)

@@ -1,4 +1,5 @@
 import { defineScript, type RedisClient } from '@wattle/redis'
+import type { Aim } from './budget-aim.ts'
 import type { Space } from './space.ts'
 
 const script = defineScript(new URL('./lua/weigh.lua', import.meta.url))
@@ -10,14 +11,15 @@ type Node = Exclude<RedisClient, { nodes: unknown }>
 export type Threshold = { readonly level: number; readonly share: number }
 export const nothingGoes: Threshold = { level: -1, share: 0 }
 
-/** What one walk over the namespace found, after what it removed. */
+/** What one walk over the namespace left. */
 export type Weight = {
   readonly keys: number
   readonly bytes: number
   /** Bytes of entries by how warm they are, 0 the coldest. */
   readonly byLevel: Float64Array
   readonly removed: number
-  readonly removedBytes: number
+  /** How many steps it took. */
+  readonly steps: number
 }
 
 export type PassOptions = {
@@ -25,10 +27,10 @@ export type PassOptions = {
   /** How the server tells what is cold: by use where it counts uses, else by the time since the last. */
   measure: 'FREQ' | 'IDLETIME'
   kinds: readonly string[]
-  threshold: Threshold
-  /** Removing ends here. */
-  mostBytes: number
+  aim: Aim
   passMs: number
+  /** How many steps the last walk took. */
+  lastSteps: number | undefined
   /** One key in this many is weighed. */
   weighEvery: number
   /** Asked between the steps; the walk ends when it says no. */
@@ -52,27 +54,31 @@ export const mastersOf = ({ redis: { client } }: Pick<Space, 'redis'>): readonly
  * Rejects when Redis does.
  */
 export async function pass(options: PassOptions): Promise<Weight | undefined> {
-  const { space, passMs, mayGoOn, pause, mostBytes } = options
+  const { space, aim, passMs, mayGoOn, pause } = options
   const masters = mastersOf(space)
   const sizes = await Promise.all(masters.map((node) => node.dbsize()))
-  const steps = Math.max(1, sizes.reduce((sum, size) => sum + size, 0) / perStep)
+  const steps =
+    options.lastSteps ?? Math.max(1, sizes.reduce((sum, size) => sum + size, 0) / perStep)
+  aim.begin(passMs)
   const startedMs = space.now()
   const byLevel = new Float64Array(levels)
-  const found = { keys: 0, bytes: 0, removed: 0, removedBytes: 0 }
+  const found = { keys: 0, bytes: 0, removed: 0 }
   let weighed = 0
   let step = 0
 
   for (const node of masters) {
     let cursor = '0'
     do {
-      const threshold = found.removedBytes < mostBytes ? options.threshold : nothingGoes
+      const share = Math.min(1, (step + 1) / steps)
+      const threshold = aim.thresholdUntil(share)
       const reply = await insistently(() => weigh(node, cursor, threshold, options), options)
       if (!reply) return undefined
       const [next, removed, freed, keys, weighings, others, ...rest] = reply
       cursor = String(next)
-      found.removed += Number(removed)
-      found.removedBytes += Number(freed)
-      found.keys += Number(keys)
+      const [left, gone, goneBytes] = [Number(keys), Number(removed), Number(freed)]
+      aim.saw({ keys: left, removed: gone, removedBytes: goneBytes }, share)
+      found.removed += gone
+      found.keys += left
       weighed += Number(weighings)
       found.bytes += Number(others)
       for (let at = 0; at < rest.length; at += 2) {
@@ -83,13 +89,18 @@ export async function pass(options: PassOptions): Promise<Weight | undefined> {
       }
       step++
       // Keys that came meanwhile are no reason to take longer.
-      const aheadMs = Math.min(1, step / steps) * passMs - (space.now() - startedMs)
+      const aheadMs = share * passMs - (space.now() - startedMs)
       if (aheadMs > 1) await pause(aheadMs)
       if (!(await mayGoOn())) return undefined
     } while (cursor !== '0')
   }
   const scale = weighed === 0 ? 0 : found.keys / weighed
-  return { ...found, bytes: found.bytes * scale, byLevel: byLevel.map((bytes) => bytes * scale) }
+  return {
+    ...found,
+    bytes: found.bytes * scale,
+    byLevel: byLevel.map((bytes) => bytes * scale),
+    steps: step,
+  }
 }
 
 type Reply = (string | number)[]

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { mastersOf, nothingGoes, pass, thresholdFor, type Weight } from './budget-pass.ts'
+import { createAim } from './budget-aim.ts'
+import { mastersOf, pass, type Weight } from './budget-pass.ts'
 import type { Cache } from './cache.ts'
 import { createDuty } from './duty.ts'
 import { internalsOf } from './internals.ts'
@@ -34,18 +35,13 @@ export type Budget = {
 
 const dutyMs = 10_000
 const weighEvery = 4
-/** Of the budget: what is aimed at, so that what comes in during a walk finds room. */
-const aim = 0.96
-const slowest = 3
 
 /**
  * Keeps a namespace on a shared Redis within its budget, by removing its own coldest entries.
  *
  * Redis evicts when the whole server is full, and then whatever is cold, whoever it belongs to: one service that caches
  * too much empties the others. So one process of each service walks over the service's keys, weighs a sample of them,
- * and sees how much there is at each level of warmth. From that, and from what came in during the last walk, follows how
- * much has to go and how warm the warmest of it may be; what is colder goes during the next walk, spread over it, so
- * that inflow and removal keep pace. Removing is no invalidation: a reader finds a miss.
+ * and removes what is cold on the way, as much as budget-aim.ts says. Removing is no invalidation: a reader finds a miss.
  */
 export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: BudgetOptions): Budget {
   if (!(budgetBytes > 0)) {
@@ -64,32 +60,16 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
     labelNames: ['service', 'namespace'],
   }).set(labels, budgetBytes)
 
+  const aim = createAim({ budgetBytes, now: space.now })
   let last: Weight | undefined
-  let before: Weight | undefined
-  let lastMs = passMs
   let removed = 0
   let heldMs = -Infinity
   const usage = (): BudgetUsage => ({
     budgetBytes,
-    bytes: Math.round(last?.bytes ?? 0),
+    bytes: Math.round(aim.bytes()),
     keys: last?.keys ?? 0,
     removed,
   })
-
-  /** Between two looks at a key lies one walk: what was there then, and what came, is there now or was removed. */
-  const inflow = () =>
-    last && before ? Math.max(0, last.bytes + last.removedBytes - before.bytes) : 0
-
-  /** What has to go during the next walk. */
-  const excess = () => (last ? Math.max(0, last.bytes + inflow() - aim * budgetBytes) : 0)
-
-  /** How long the next walk may take: longer than `passMs` while what comes in takes long to fill the room that is left. */
-  function paceMs(): number {
-    if (!last || !before) return passMs
-    const room = Math.max(0, aim * budgetBytes - last.bytes)
-    const fillsInMs = (room / Math.max(1, inflow())) * lastMs
-    return Math.min(slowest * passMs, Math.max(passMs, fillsInMs / 3))
-  }
 
   /** Whether this process has the duty; asked once a second only. While Redis does not answer it is not given up. */
   async function mayGoOn(): Promise<boolean> {
@@ -109,27 +89,24 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
   async function walk(ms: number): Promise<BudgetUsage | undefined> {
     heldMs = -Infinity
     if (!(await mayGoOn())) return undefined
-    const goal = excess()
-    const startedMs = space.now()
     try {
       const weight = await pass({
         space,
         measure: await measureOf(),
         kinds: [...new Set([...cores.values()].map(({ name }) => name))],
-        threshold: last ? thresholdFor(last.byLevel, goal) : nothingGoes,
-        mostBytes: goal * 1.1,
+        aim,
         passMs: ms,
+        lastSteps: last?.steps,
         weighEvery,
         mayGoOn,
         pause,
       })
       if (!weight) return undefined
-      before = last
       last = weight
-      lastMs = space.now() - startedMs
+      aim.end(weight)
       removed += weight.removed
       space.statistics.evictedFromL2(weight.removed)
-      bytesGauge.set(l2, weight.bytes)
+      bytesGauge.set(l2, usage().bytes)
       keysGauge.set(l2, weight.keys)
       return usage()
     } catch (cause) {
@@ -140,7 +117,8 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
 
   /** What this process knew is of no use after another one has looked after the budget. */
   function forget(): void {
-    last = before = undefined
+    last = undefined
+    aim.forget()
     bytesGauge.remove(l2)
     keysGauge.remove(l2)
   }
@@ -152,7 +130,7 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
   let loop: Promise<void> | undefined
   async function keepOn(): Promise<void> {
     while (!stopping) {
-      const done = await walk(paceMs())
+      const done = await walk(aim.paceMs(passMs))
       if (!done) await pause(Math.min(passMs, 1_000))
     }
     await duty.leave()

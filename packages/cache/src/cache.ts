@@ -8,7 +8,7 @@ import { createInvalidation, type Invalidation } from './invalidation.ts'
 import { forgetOldTags } from './janitor.ts'
 import { createKind, type Kind } from './kind.ts'
 import { KindCore } from './kind-core.ts'
-import { kindName } from './kind-name.ts'
+import { encodeBeginning, kindName } from './kind-name.ts'
 import { createLoads } from './loads.ts'
 import { Local } from './local.ts'
 import { createLoadedKind, type KindPlan, type LoadedKind, type Loader } from './plan.ts'
@@ -21,6 +21,7 @@ import { createWaiting, tagNames, type Space } from './space.ts'
 import { createStatistics, type KindStatistics } from './statistics.ts'
 import { createStore, type Store } from './store.ts'
 import { TurnClock } from './turn-clock.ts'
+import { createWriteMetrics } from './write-behind/counts.ts'
 import type { WriteBehind, WriteBehindOptions } from './write-behind/options.ts'
 import { createWriteBehind } from './write-behind/write-behind.ts'
 
@@ -148,12 +149,12 @@ export function createCache(options: CacheOptions): Cache {
     circuitOpen: () => channel.shards.some(({ circuit }) => circuit.state === 'open'),
   })
 
+  const writeMetrics = createWriteMetrics({ service: keys.service, registry })
   const cores = new Map<string, KindCore>()
   const loaded = new Map<string, LoadedKind<Loader>>()
   const insides = new WeakMap<object, { core: KindCore; store: Store }>()
   const declared: { name: string; options: KindOptions }[] = []
   const ruleNames: string[] = []
-
   const claimed = new Set<string>()
   function claim(name: string, id: string): void {
     if (reserved.has(name))
@@ -234,7 +235,8 @@ export function createCache(options: CacheOptions): Cache {
           `${kind.name} is written behind already: make its write-behind once and share it`,
         )
       }
-      return createWriteBehind<V>({ ...inside, keys, invalidate }, writeOptions)
+      const parts = { ...inside, keys, invalidate, metrics: writeMetrics }
+      return createWriteBehind<V>(parts, writeOptions)
     },
     rules<Events>(table: RuleTable<Events>): Rules<Events> {
       const types = Object.keys(table) as (keyof Events & string)[]
@@ -279,12 +281,4 @@ export function createCache(options: CacheOptions): Cache {
   }
   exposeCache(cache, { space, cores, loaded, registry })
   return cache
-}
-
-/** The complete parts of a beginning are encoded as those of keys; of the last one only a beginning is given. */
-function encodeBeginning(names: KindCore['names'], beginning: string): string {
-  const parts = beginning.split(':')
-  const last = parts.pop() ?? ''
-  const encoded = last === '' ? '' : names.encode(last)
-  return parts.map((part) => `${names.encode(part)}:`).join('') + encoded
 }

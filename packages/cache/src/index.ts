@@ -44,9 +44,9 @@ export {
 } from './hot-keys.ts'
 export type { AdaptiveOptions } from './adaptive.ts'
 export type { Change as WriteBehindChange } from './write-behind/change.ts'
+export type { Counts as WriteBehindCounts } from './write-behind/counts.ts'
 export type { DeadLetter, DeadLetters } from './write-behind/dead-letters.ts'
 export type {
-  Counts as WriteBehindCounts,
   RetryOptions as WriteBehindRetry,
   Write as WriteBehindWrite,
 } from './write-behind/delivery.ts'

@@ -40,3 +40,11 @@ export const partsOf = (key: Key): readonly KeyPart[] =>
  */
 export const localKey = (encoded: string): string =>
   plain.test(encoded) ? encoded : `\0${encoded}`
+
+/** The complete parts of a beginning are encoded as those of keys; of the last one only a beginning is given. */
+export function encodeBeginning(names: KindName, beginning: string): string {
+  const parts = beginning.split(':')
+  const last = parts.pop() ?? ''
+  const encoded = last === '' ? '' : names.encode(last)
+  return parts.map((part) => `${names.encode(part)}:`).join('') + encoded
+}

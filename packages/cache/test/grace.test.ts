@@ -1,19 +1,34 @@
 import { eventually } from '@wattle/testkit'
+import type { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
-import { everything, LoadTimeoutError, tag } from '../src/index.ts'
+import { everything, LoadTimeoutError, tag, type Cache, type Kind } from '../src/index.ts'
 import { held, test } from './setup.ts'
 import { inL1, applied, grow, inL2 } from './support/caches.ts'
 
 const options = { ttl: '1m', grace: '10m', l1: false } as const
 
+/** An entry `old` that has been in Redis for so long. */
+async function putOld(word: Kind<string>, raw: Redis, ageMs = 61_000): Promise<void> {
+  const { key } = await word.read('a', () => 'old')
+  await inL2(() => word.read('a', () => 'no'))
+  await grow(raw, key, ageMs)
+}
+
+/** An entry with the tag `t`. */
+function tagged(cache: Cache, l1 = false) {
+  const word = cache.kind<string>('word', { ...options, l1 })
+  const read = (load: () => Promise<string> | string) => word.read('a', load, { tags: ['t'] })
+  return { word, read }
+}
+
+const away = () => Promise.reject(new Error('the source is away'))
+
 describe('C7 grace', () => {
   test('a value past its TTL is served, marked as stale, when the load fails', async ({ open }) => {
     const { cache, raw } = await open()
     const word = cache.kind<string>('word', options)
-    const { key } = await word.read('a', () => 'old')
-    await inL2(() => word.read('a', () => 'no'))
-    await grow(raw, key, 61_000)
-    const failing = await word.read('a', () => Promise.reject(new Error('the source is away')))
+    await putOld(word, raw)
+    const failing = await word.read('a', away)
     expect(failing).toMatchObject({ value: 'old', status: 'stale', tier: 'l2', ttlMs: 0 })
     expect(failing.ageMs).toBeGreaterThanOrEqual(61_000)
     expect(cache.statistics()['word']?.stale).toBe(1)
@@ -26,9 +41,7 @@ describe('C7 grace', () => {
     const { cache, raw } = await open()
     const load = held<string>()
     const word = cache.kind<string>('word', { ...options, softTimeout: '50ms' })
-    const { key } = await word.read('a', () => 'old')
-    await inL2(() => word.read('a', () => 'no'))
-    await grow(raw, key, 61_000)
+    await putOld(word, raw)
     const first = word.read('a', () => load.call('a'))
     const slow = await load.next()
     expect(await first).toMatchObject({ value: 'old', status: 'stale' })
@@ -49,9 +62,7 @@ describe('C7 grace', () => {
       cache.kind<string>('word', { ...options, softTimeout: '10s' }),
     )
     if (!here || !there) throw new Error('it was defined')
-    const { key } = await here.read('a', () => 'old')
-    await inL2(() => here.read('a', () => 'no'))
-    await grow(one.raw, key, 61_000)
+    await putOld(here, one.raw)
     const first = here.read('a', () => load.call('a'))
     const slow = await load.next()
     expect(await there.read('a', () => load.call('a'))).toMatchObject({ status: 'stale' })
@@ -63,10 +74,8 @@ describe('C7 grace', () => {
   test('past its grace it is not served', async ({ open }) => {
     const { cache, raw } = await open()
     const word = cache.kind<string>('word', options)
-    const { key } = await word.read('a', () => 'old')
-    await inL2(() => word.read('a', () => 'no'))
-    await grow(raw, key, 12 * 60_000)
-    const failing = word.read('a', () => Promise.reject(new Error('the source is away')))
+    await putOld(word, raw, 12 * 60_000)
+    const failing = word.read('a', away)
     await expect(failing).rejects.toThrow('the source is away')
   })
 
@@ -74,13 +83,12 @@ describe('C7 grace', () => {
     'an invalidated value is not served, whatever the load does: by %s',
     async (how, { open }) => {
       const { cache } = await open()
-      const word = cache.kind<string>('word', options)
-      const read = (load: () => Promise<string> | string) => word.read('a', load, { tags: ['t'] })
+      const { word, read } = tagged(cache)
       await read(() => 'old')
       await inL2(() => read(() => 'no'))
       const refs = { key: word.ref('a'), tag: tag('t'), kind: word.all(), everything }
       await applied({ cache }, [refs[how as keyof typeof refs]])
-      await expect(read(() => Promise.reject(new Error('away')))).rejects.toThrow('away')
+      await expect(read(away)).rejects.toThrow('away')
     },
   )
 
@@ -88,12 +96,11 @@ describe('C7 grace', () => {
     open,
   }) => {
     const { cache } = await open()
-    const word = cache.kind<string>('word', options)
-    const read = (load: () => Promise<string> | string) => word.read('a', load, { tags: ['t'] })
+    const { read } = tagged(cache)
     await read(() => 'old')
     await inL2(() => read(() => 'no'))
     await applied({ cache }, [tag('t', 'expire')])
-    expect(await read(() => Promise.reject(new Error('away')))).toMatchObject({
+    expect(await read(away)).toMatchObject({
       value: 'old',
       status: 'stale',
     })
@@ -101,15 +108,14 @@ describe('C7 grace', () => {
     await inL2(() => read(() => 'no'))
     await applied({ cache }, [tag('t', 'expire')])
     await applied({ cache }, [tag('t')])
-    await expect(read(() => Promise.reject(new Error('away')))).rejects.toThrow('away')
+    await expect(read(away)).rejects.toThrow('away')
   })
 
   test('a value kept in the process is not served either once its tag has been expired', async ({
     open,
   }) => {
     const { cache } = await open()
-    const word = cache.kind<string>('word', { ttl: '1m', grace: '10m' })
-    const read = (load: () => string) => word.read('a', load, { tags: ['t'] })
+    const { read } = tagged(cache, true)
     await inL1(() => read(() => 'old'))
     await applied({ cache }, [tag('t', 'expire')])
     expect(await read(() => 'new')).toMatchObject({ value: 'new', status: 'miss' })
@@ -123,9 +129,7 @@ describe('C7 grace and an invalidation meanwhile', () => {
     const { cache, raw } = await open()
     const load = held<string>()
     const word = cache.kind<string>('word', { ...options, softTimeout: '50ms' })
-    const { key } = await word.read('a', () => 'old')
-    await inL2(() => word.read('a', () => 'no'))
-    await grow(raw, key, 61_000)
+    await putOld(word, raw)
     const first = word.read('a', () => load.call('a'))
     const slow = await load.next()
     expect(await first).toMatchObject({ value: 'old', status: 'stale' })
@@ -164,9 +168,7 @@ describe('C7 the hard timeout', () => {
       softTimeout: '10s',
       hardTimeout: '100ms',
     })
-    const { key } = await word.read('a', () => 'old')
-    await inL2(() => word.read('a', () => 'no'))
-    await grow(raw, key, 61_000)
+    await putOld(word, raw)
     const hanging = word.read('a', () => new Promise<string>(() => {}))
     expect(await hanging).toMatchObject({ value: 'old', status: 'stale' })
   })

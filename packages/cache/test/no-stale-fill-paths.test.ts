@@ -1,10 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { eventually, startProxy } from '@wattle/testkit'
+import { eventually, failOver, snapshot, startProxy } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { everything, tag, type Cache, type LoadedKind, type Ref } from '../src/index.ts'
 import { held, test } from './setup.ts'
 import { applied, callsOf, grow, isCached, openSynchronized, source } from './support/caches.ts'
-import { failOver, snapshot } from './support/history.ts'
 
 type Word = { text: string; of: string }
 type Kinds = { word: LoadedKind<(id: string) => Promise<Word>> }

@@ -1,10 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { startProxy } from '@wattle/testkit'
+import { failOver, snapshot, startProxy } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { tag } from '../src/index.ts'
 import { test } from './setup.ts'
 import { applied, inL2, openSynchronized, source, synchronized } from './support/caches.ts'
-import { failOver, snapshot } from './support/history.ts'
 
 describe('C13 own writes', () => {
   test('from the moment an invalidation is applied, its process reads nothing older', async ({

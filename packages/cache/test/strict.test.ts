@@ -1,4 +1,4 @@
-import { eventually, startProxy } from '@wattle/testkit'
+import { eventually, failOver, snapshot, startProxy } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { tag, type Cache } from '../src/index.ts'
 import { test } from './setup.ts'
@@ -12,7 +12,6 @@ import {
   source,
   synchronized,
 } from './support/caches.ts'
-import { failOver, snapshot } from './support/history.ts'
 
 describe('C13 strict kinds', () => {
   const kindOf = (cache: Cache) =>

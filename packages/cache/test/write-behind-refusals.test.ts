@@ -1,10 +1,16 @@
-import { connectRedis, personal } from '@wattle/redis'
+import { personal } from '@wattle/redis'
 import { startRedis } from '@wattle/testkit'
-import { describe, expect, onTestFinished } from 'vitest'
+import { describe, expect } from 'vitest'
 import { PendingUnknownError, WriteRefusedError } from '../src/index.ts'
-import { expectNothingWaits, gate, soon, test, textOf } from './write-behind-setup.ts'
-
-const row = (id: string, amount: number) => ({ id, amount })
+import {
+  endWrites,
+  expectNothingWaits,
+  holdWrites,
+  row,
+  soon,
+  test,
+  textOf,
+} from './write-behind-setup.ts'
 const away = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
 
 describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
@@ -44,7 +50,7 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     await soon(async () => expect(await one.get('bad')).toEqual(row('bad', 5)))
     expect(source.rows.get('a')).toEqual(row('a', -1))
 
-    source.before = async () => {}
+    endWrites(source)
     expect(await one.writes.deadLetters.redrive(letter?.id ?? '')).toBe(true)
     await soon(() => expect(source.rows.get('bad')).toEqual(row('bad', -1)))
     expect(await one.get('bad')).toEqual(row('bad', -1))
@@ -90,7 +96,7 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     await Promise.all(['a', 'b', 'c'].map((id) => one.writes.put(id, row(id, 1))))
     await soon(() => expect(tries).toBeGreaterThan(4))
     expect(await one.get('a')).toEqual(row('a', 1))
-    source.before = async () => {}
+    endWrites(source)
     await expectNothingWaits(one)
     expect(source.rows.size).toBe(3)
     expect(one.writes.statistics().dead).toBe(0)
@@ -119,8 +125,7 @@ describe('C5 write-behind: bounds', { timeout: 60_000 }, () => {
     source,
   }) => {
     const one = await writer({ maxChanges: 3, maxKeys: 2, maxValueBytes: 100 })
-    const held = gate()
-    source.before = held.pass
+    const held = holdWrites(source)
     const { put } = one.writes
     const refused = (reason: string) => ({ name: 'WriteRefusedError', reason })
     await put('a', row('a', 1))
@@ -160,16 +165,11 @@ describe('C5 write-behind: bounds', { timeout: 60_000 }, () => {
 
 describe('C5 write-behind: Redis away', { timeout: 60_000 }, () => {
   test('while `state` is frozen a put rejects, a load refuses to guess, and both work again later', async ({
-    open,
+    writer,
     source,
   }) => {
     await using server = await startRedis({ group: 'state' })
-    const redis = connectRedis({ url: server.url, name: 'state' })
-    onTestFinished(() => redis.close())
-    await redis.whenReady(5_000)
-    const { cache } = await open()
-    const kind = cache.kind('meter', { ttl: '1m' })
-    const writes = cache.writeBehind(kind, { redis, name: 'm', write: source.write as never })
+    const { cache, kind, get, writes } = await writer({}, server.url)
     await writes.put('a', row('a', 1))
     await soon(() => expect(source.rows.get('a')).toEqual(row('a', 1)))
     server.freeze()
@@ -177,30 +177,19 @@ describe('C5 write-behind: Redis away', { timeout: 60_000 }, () => {
     await expect(put).rejects.toThrow(WriteRefusedError)
     await expect(put).rejects.toMatchObject({ reason: 'away' })
     await cache.invalidate([kind.all()])
-    const load = () => kind.getOrSet('a', () => source.load('a'))
-    await expect(load()).rejects.toThrow(PendingUnknownError)
+    await expect(get('a')).rejects.toThrow(PendingUnknownError)
     server.thaw()
-    await soon(async () => expect(await load()).toEqual(source.rows.get('a')))
+    await soon(async () => expect(await get('a')).toEqual(source.rows.get('a')))
     await soon(async () => writes.put('a', row('a', 3)))
     await soon(() => expect(source.rows.get('a')).toEqual(row('a', 3)))
     await writes.stop()
   })
 
-  test("with whenStateIsAway: 'source' a load asks the source instead", async ({
-    open,
-    source,
-  }) => {
+  test("with whenStateIsAway: 'source' a load asks the source instead", async ({ writer }) => {
     await using server = await startRedis({ group: 'state' })
-    const redis = connectRedis({ url: server.url, name: 'state' })
-    onTestFinished(() => redis.close())
-    await redis.whenReady(5_000)
-    const { cache } = await open()
-    const kind = cache.kind('meter', { ttl: '1m' })
-    const whenStateIsAway = 'source'
-    const write = source.write as never
-    const writes = cache.writeBehind(kind, { redis, name: 'm', write, whenStateIsAway })
+    const { get, writes } = await writer({ whenStateIsAway: 'source' }, server.url)
     server.freeze()
-    expect(await kind.getOrSet('a', () => source.load('a'))).toEqual(row('a', 0))
+    expect(await get('a')).toEqual(row('a', 0))
     server.thaw()
     await writes.stop({ withinMs: 0 })
   })
@@ -212,8 +201,7 @@ describe('C5 write-behind: Redis away', { timeout: 60_000 }, () => {
   }) => {
     const one = await writer()
     await one.get('a')
-    const held = gate()
-    source.before = held.pass
+    const held = holdWrites(source)
     server.freeze()
     try {
       const { cache } = await one.writes.put('a', row('a', 1))

@@ -1,5 +1,6 @@
 import { connectRedis, keySpace, type RedisConnection } from '@wattle/redis'
 import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
+import type { Registry } from 'prom-client'
 import { expect } from 'vitest'
 import type {
   Cache,
@@ -12,6 +13,7 @@ import type {
 import { test as base } from './setup.ts'
 
 export type Row = { id: string; amount: number }
+export const row = (id: string, amount: number): Row => ({ id, amount })
 
 /** The keys of these tests are texts. */
 export const textOf = (key: Key): string => key as string
@@ -31,7 +33,7 @@ export function createSource() {
     ): Promise<void> => {},
     load: async (id: string): Promise<Row> => {
       source.loads++
-      return source.rows.get(id) ?? { id, amount: 0 }
+      return source.rows.get(id) ?? row(id, 0)
     },
     write: async (
       changes: readonly WriteBehindChange<Row>[],
@@ -48,10 +50,13 @@ export function createSource() {
   return source
 }
 
+export type Source = ReturnType<typeof createSource>
+
 type Opened = {
   kind: Kind<Row>
   writes: WriteBehind<Row>
   cache: Cache
+  registry: Registry
   state: RedisConnection
   /** The key of this part of it in `state`. */
   key(part: 'stream' | 'pending' | 'dead'): string
@@ -60,9 +65,9 @@ type Opened = {
 
 export const test = base.extend<{
   stateServer: TestRedis
-  source: ReturnType<typeof createSource>
-  /** A process with a kind that is written behind; all of one test share namespace and source. */
-  writer: (options?: Partial<WriteBehindOptions<Row>>) => Promise<Opened>
+  source: Source
+  /** A process with a kind that is written behind; all of one test share namespace, source, and where nothing is said `state`. */
+  writer: (options?: Partial<WriteBehindOptions<Row>>, stateUrl?: string) => Promise<Opened>
 }>({
   stateServer: [
     async ({}, use) => {
@@ -74,9 +79,9 @@ export const test = base.extend<{
   source: async ({}, use) => use(createSource()),
   writer: async ({ open, stateServer, source }, use) => {
     const opened: Opened[] = []
-    await use(async (options) => {
-      const { cache, redis } = await open()
-      const state = connectRedis({ url: stateServer.url, name: 'state' })
+    await use(async (options, stateUrl = stateServer.url) => {
+      const { cache, redis, registry } = await open()
+      const state = connectRedis({ url: stateUrl, name: 'state' })
       await state.whenReady(5_000)
       const kind = cache.kind<Row>('meter', { ttl: '1m' })
       const writes = cache.writeBehind(kind, {
@@ -90,7 +95,7 @@ export const test = base.extend<{
       const get = (id: string) => kind.getOrSet(id, () => source.load(id))
       const keys = keySpace({ environment: 'test', service: redis.name })
       const key = (part: string) => keys.key('writes', 'meters', part)
-      const one = { kind, writes, cache, state, key, get }
+      const one = { kind, writes, cache, registry, state, key, get }
       opened.push(one)
       return one
     })
@@ -108,6 +113,21 @@ export function gate() {
   const { promise, resolve } = Promise.withResolvers<void>()
   return { pass: () => promise, open: () => resolve() }
 }
+
+/** From now on a write begins and does not end before it is told to; its signal is noted. */
+export function holdWrites(source: Source) {
+  const [begun, held] = [gate(), gate()]
+  const holding = { begun: begun.pass, open: held.open, aborted: false }
+  source.before = (_changes, signal) => {
+    signal.addEventListener('abort', () => (holding.aborted = true))
+    begun.open()
+    return held.pass()
+  }
+  return holding
+}
+
+/** From now on writes end as they come. */
+export const endWrites = (source: Source): void => void (source.before = async () => {})
 
 export const soon = <T>(check: () => T | Promise<T>) => eventually(check, { withinMs: 30_000 })
 

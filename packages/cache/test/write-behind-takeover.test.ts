@@ -1,10 +1,17 @@
 import { connectRedis, keySpace } from '@wattle/redis'
 import { startCluster, startRedis, startSentinelGroup } from '@wattle/testkit'
-import { describe, expect, onTestFinished } from 'vitest'
+import { describe, expect } from 'vitest'
 import { createCache } from '../src/index.ts'
-import { createSource, expectNothingWaits, gate, soon, test } from './write-behind-setup.ts'
-
-const row = (id: string, amount: number) => ({ id, amount })
+import {
+  createSource,
+  endWrites,
+  expectNothingWaits,
+  holdWrites,
+  row,
+  soon,
+  test,
+  type Row,
+} from './write-behind-setup.ts'
 
 describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () => {
   test('a writer that lost its lock is told, settles nothing, and another writes', async ({
@@ -12,21 +19,15 @@ describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () =>
     source,
   }) => {
     const one = await writer()
-    const begun = gate()
-    let told = false
-    source.before = async (_changes, signal) => {
-      signal.addEventListener('abort', () => (told = true))
-      begun.open()
-      await new Promise<never>(() => {})
-    }
+    const held = holdWrites(source)
     await one.writes.put('a', row('a', 1))
-    await begun.pass()
-    source.before = async () => {}
+    await held.begun()
+    endWrites(source)
     await one.state.client.del(one.key('stream').replace(/writes@1:.*/, 'lock@1:writes:meters'))
     const two = await writer()
     await expectNothingWaits(two)
     expect(source.rows.get('a')).toEqual(row('a', 1))
-    await soon(() => expect(told).toBe(true))
+    await soon(() => expect(held.aborted).toBe(true))
   })
 
   test('what the dead one had written and not yet forgotten is not written again', async ({
@@ -34,18 +35,14 @@ describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () =>
     source,
   }) => {
     const one = await writer()
-    const begun = gate()
-    source.before = async () => {
-      begun.open()
-      await new Promise<never>(() => {})
-    }
+    const held = holdWrites(source)
     await one.writes.put('written', row('written', 1))
-    await begun.pass()
+    await held.begun()
     await one.writes.put('other', row('other', 1))
     await one.writes.stop({ withinMs: 0 })
     // As if it had died after it took the mark off.
     await one.state.client.hdel(one.key('pending'), 'written')
-    source.before = async () => {}
+    endWrites(source)
     const two = await writer()
     await expectNothingWaits(two)
     expect(source.batches).toEqual([['other']])
@@ -56,16 +53,12 @@ describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () =>
     source,
   }) => {
     const one = await writer()
-    const begun = gate()
-    source.before = async () => {
-      begun.open()
-      await new Promise<never>(() => {})
-    }
+    const held = holdWrites(source)
     await one.writes.put('a', row('a', 1))
-    await begun.pass()
+    await held.begun()
     await one.writes.put('a', row('a', 2))
     await one.writes.stop({ withinMs: 0 })
-    source.before = async () => {}
+    endWrites(source)
     const two = await writer()
     await expectNothingWaits(two)
     expect(source.batches).toEqual([['a']])
@@ -102,13 +95,9 @@ describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () =>
     source,
   }) => {
     const one = await writer()
-    const begun = gate()
-    source.before = async () => {
-      begun.open()
-      await new Promise<never>(() => {})
-    }
+    const held = holdWrites(source)
     for (const id of ['a', 'killer', 'b']) await one.writes.put(id, row(id, 1))
-    await begun.pass()
+    await held.begun()
     await one.writes.stop({ withinMs: 0 })
     const { client } = one.state
     const stream = one.key('stream')
@@ -119,7 +108,7 @@ describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () =>
       const count = deliveries[at] ?? 1
       await client.call('XCLAIM', stream, 'writer', 'writer', 0, id, 'RETRYCOUNT', count, 'JUSTID')
     }
-    source.before = async () => {}
+    endWrites(source)
     const two = await writer()
     await expectNothingWaits(two)
     expect(source.batches).toEqual([['a'], ['b']])
@@ -133,23 +122,10 @@ describe('C5 write-behind: the state group', { timeout: 60_000 }, () => {
   test(
     'what was accepted with a replica survives the death of the master',
     { timeout: 60_000 },
-    async ({ open }) => {
+    async ({ writer, source }) => {
       await using group = await startSentinelGroup({ group: 'state', downAfterMs: 1_000 })
-      const redis = connectRedis({ url: group.url, name: 'state' })
-      onTestFinished(() => redis.close())
-      await redis.whenReady(5_000)
-      const { cache } = await open()
-      const kind = cache.kind<{ id: string; amount: number }>('meter', { ttl: '1m' })
-      const source = createSource()
-      const held = gate()
-      source.before = held.pass
-      const writes = cache.writeBehind(kind, {
-        redis,
-        name: 'meters',
-        write: source.write,
-        replicas: 1,
-        takeOverAfterMs: 1_000,
-      })
+      const { writes } = await writer({ replicas: 1 }, group.url)
+      const held = holdWrites(source)
       const accepted: string[] = []
       const putAs = async (id: string) => {
         await writes.put(id, row(id, 1))
@@ -162,27 +138,21 @@ describe('C5 write-behind: the state group', { timeout: 60_000 }, () => {
       await Promise.all([...during, group.kill(master)])
       await soon(() => putAs('after'))
       held.open()
-      source.before = async () => {}
-      await soon(async () => expect(await writes.backlog()).toMatchObject({ changes: 0, keys: 0 }))
+      endWrites(source)
+      await expectNothingWaits({ writes })
       for (const id of accepted) expect(source.rows.get(id)?.id).toBe(id)
       expect(accepted.length).toBeGreaterThan(50)
       await writes.stop()
     },
   )
 
-  test('it may be a Redis Cluster', async ({ open }) => {
+  test('it may be a Redis Cluster', async ({ writer, source }) => {
     await using cluster = await startCluster()
-    const redis = connectRedis({ url: cluster.url, name: 'state' })
-    onTestFinished(() => redis.close())
-    await redis.whenReady(5_000)
-    const { cache } = await open()
-    const kind = cache.kind<{ id: string; amount: number }>('meter', { ttl: '1m' })
-    const source = createSource()
-    const writes = cache.writeBehind(kind, { redis, name: 'm', write: source.write, everyMs: 10 })
+    const { cache, kind, get, writes } = await writer({}, cluster.url)
     const ids = Array.from({ length: 20 }, (_, at) => `k${at}`)
     await Promise.all(ids.map((id) => writes.put(id, row(id, 1))))
     await cache.invalidate([kind.all()])
-    expect(await kind.getOrSet('k7', () => source.load('k7'))).toEqual(row('k7', 1))
+    expect(await get('k7')).toEqual(row('k7', 1))
     await writes.stop()
     expect(source.rows.size).toBe(20)
     expect(await writes.backlog()).toMatchObject({ changes: 0, keys: 0, deadLetters: 0 })
@@ -197,7 +167,7 @@ describe('C5 write-behind: the state group', { timeout: 60_000 }, () => {
     const cache = createCache({ redis, keys, log: { info() {}, warn() {}, error() {} } })
     await Promise.all([redis.whenReady(5_000), state.whenReady(5_000)])
     const source = createSource()
-    const kind = cache.kind<{ id: string; amount: number }>('meter', { ttl: '1m' })
+    const kind = cache.kind<Row>('meter', { ttl: '1m' })
     const writes = cache.writeBehind(kind, { redis: state, name: 'm', write: source.write })
     await writes.put('a', row('a', 1))
     expect(await kind.getOrSet('a', () => source.load('a'))).toEqual(row('a', 1))

@@ -1,7 +1,13 @@
 import { describe, expect } from 'vitest'
-import { expectNothingWaits, gate, soon, test, textOf } from './write-behind-setup.ts'
-
-const row = (id: string, amount: number) => ({ id, amount })
+import {
+  expectNothingWaits,
+  gate,
+  holdWrites,
+  row,
+  soon,
+  test,
+  textOf,
+} from './write-behind-setup.ts'
 
 describe('C5 write-behind', { timeout: 60_000 }, () => {
   test('an accepted change is visible at once, here and in other processes, and reaches the source later', async ({
@@ -9,8 +15,7 @@ describe('C5 write-behind', { timeout: 60_000 }, () => {
     source,
   }) => {
     const [one, two] = [await writer(), await writer()]
-    const held = gate()
-    source.before = held.pass
+    const held = holdWrites(source)
     await one.get('a')
     await two.get('a')
     expect(await one.writes.put('a', row('a', 7))).toMatchObject({
@@ -31,8 +36,7 @@ describe('C5 write-behind', { timeout: 60_000 }, () => {
     source,
   }) => {
     const [one, two] = [await writer(), await writer()]
-    const held = gate()
-    source.before = held.pass
+    const held = holdWrites(source)
     await one.writes.put('a', row('a', 1))
     const loads = source.loads
     for (const { cache, kind, get } of [one, two, one]) {
@@ -74,8 +78,7 @@ describe('C5 write-behind', { timeout: 60_000 }, () => {
     source,
   }) => {
     const all = [await writer(), await writer(), await writer()]
-    const held = gate()
-    source.before = held.pass
+    const held = holdWrites(source)
     const puts = await Promise.all(
       Array.from({ length: 60 }, async (_, amount) => {
         const { version } = await (all[amount % 3] ?? all[0])!.writes.put('a', row('a', amount))
@@ -96,13 +99,9 @@ describe('C5 write-behind', { timeout: 60_000 }, () => {
     source,
   }) => {
     const one = await writer({ batchSize: 10 })
-    const [held, begun] = [gate(), gate()]
-    source.before = () => {
-      begun.open()
-      return held.pass()
-    }
+    const held = holdWrites(source)
     await one.writes.put('first', row('first', 1))
-    await begun.pass()
+    await held.begun()
     for (let amount = 1; amount <= 5; amount++) {
       await Promise.all(
         Array.from({ length: 20 }, (_, at) => one.writes.put(`k${at}`, row(`k${at}`, amount))),
@@ -120,16 +119,11 @@ describe('C5 write-behind', { timeout: 60_000 }, () => {
     source,
   }) => {
     const one = await writer()
-    const [first, second] = [gate(), gate()]
-    const begun = gate()
-    source.before = () => {
-      begun.open()
-      return first.pass()
-    }
+    const first = holdWrites(source)
     await one.writes.put('a', row('a', 1))
-    await begun.pass()
+    await first.begun()
     await one.writes.put('a', row('a', 2))
-    source.before = second.pass
+    const second = holdWrites(source)
     first.open()
     await soon(() => expect(source.rows.get('a')).toEqual(row('a', 1)))
     await one.cache.invalidate([one.kind.all()])
@@ -193,8 +187,7 @@ describe('C5 write-behind', { timeout: 60_000 }, () => {
     const plan = cache.define({
       amount: { load: source.load, key: (id: string) => [id], ttl: '1m' },
     })
-    const held = gate()
-    source.before = held.pass
+    const held = holdWrites(source)
     const writes = cache.writeBehind(plan.amount, {
       redis: state,
       name: 'amounts',

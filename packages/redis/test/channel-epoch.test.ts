@@ -1,7 +1,13 @@
-import { eventually, startProxy, startRedis, type TestRedis } from '@wattle/testkit'
+import {
+  eventually,
+  failOver,
+  snapshot,
+  startProxy,
+  startRedis,
+  type TestRedis,
+} from '@wattle/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openChannel, sayApplied } from './support/channels.ts'
-import { failOver, snapshot } from './support/history.ts'
 
 let server: TestRedis
 beforeAll(async () => {

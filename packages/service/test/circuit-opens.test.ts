@@ -1,35 +1,20 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
+  forEachTest,
   frozen,
   refused,
   reset,
-  startCaller,
   startServer,
+  times,
   untilOpen,
   well,
   withProblem,
   withStatus,
-  type Caller,
-  type TestServer,
+  type World,
 } from './circuit-world.ts'
 
-let server: TestServer
-let caller: Caller
-let client: ReturnType<Caller['clientOf']>
-beforeEach(async () => {
-  server = await startServer()
-  caller = startCaller()
-  client = caller.clientOf(server.url)
-})
-afterEach(async () => {
-  // First, since a client waits for what it has under way.
-  await server.die()
-  await caller.close()
-})
-
-async function times(n: number, call: () => Promise<unknown>): Promise<void> {
-  for (let i = 0; i < n; i++) await call()
-}
+let { server, caller, client } = {} as World
+forEachTest((world) => ({ server, caller, client } = world))
 
 describe('L6 a service that does not answer is not asked any more', () => {
   test('dead: five failed calls open the circuit, and what is refused then was certainly not sent', async () => {

@@ -1,37 +1,31 @@
 import { createRegistry } from '@wattle/service'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
+  forEachTest,
   frozen,
   reset,
-  startCaller,
-  startServer,
+  times,
   untilOpen,
   well,
   withProblem,
-  type Caller,
-  type TestServer,
+  type World,
 } from './circuit-world.ts'
 import { ask, startApp } from './support.ts'
 
-let server: TestServer
-let caller: Caller
-let client: ReturnType<Caller['clientOf']>
 const lines: { level: string; message: string; fields: object }[] = []
 const registry = () => createRegistry('reader')
 let metrics: ReturnType<typeof registry>
-beforeEach(async () => {
-  lines.length = 0
-  const write = (level: string) => (fields: object, message: string) =>
-    void lines.push({ level, message, fields })
-  metrics = registry()
-  server = await startServer()
-  caller = startCaller({ registry: metrics, log: { info: write('info'), warn: write('warn') } })
-  client = caller.clientOf(server.url)
-})
-afterEach(async () => {
-  await server.die()
-  await caller.close()
-})
+let { server, caller, client } = {} as World
+forEachTest(
+  (world) => ({ server, caller, client } = world),
+  () => {
+    lines.length = 0
+    metrics = registry()
+    const write = (level: string) => (fields: object, message: string) =>
+      void lines.push({ level, message, fields })
+    return { registry: metrics, log: { info: write('info'), warn: write('warn') } }
+  },
+)
 
 async function failAndRecover(steps: Record<'open' | 'half-open' | 'closed', () => unknown>) {
   server.answer = reset
@@ -40,7 +34,7 @@ async function failAndRecover(steps: Record<'open' | 'half-open' | 'closed', () 
   caller.pass(1_000)
   await steps['half-open']()
   server.answer = well
-  for (let n = 0; n < 3; n++) await client.write()
+  await times(3, () => client.write())
   await steps.closed()
 }
 

@@ -1,29 +1,19 @@
 import type { ServerResponse } from 'node:http'
 import { eventually } from '@wattle/testkit'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
+  forEachTest,
   refused,
   reset,
   startCaller,
-  startServer,
+  times,
   untilOpen,
   well,
-  type Caller,
-  type TestServer,
+  type World,
 } from './circuit-world.ts'
 
-let server: TestServer
-let caller: Caller
-let client: ReturnType<Caller['clientOf']>
-beforeEach(async () => {
-  server = await startServer()
-  caller = startCaller()
-  client = caller.clientOf(server.url)
-})
-afterEach(async () => {
-  await server.die()
-  await caller.close()
-})
+let { server, caller, client } = {} as World
+forEachTest((world) => ({ server, caller, client } = world))
 
 /** Opens the circuit, and lets its time pass. */
 async function untilHalfOpen(): Promise<void> {
@@ -32,6 +22,13 @@ async function untilHalfOpen(): Promise<void> {
   caller.pass(1_000)
   expect(caller.state()).toBe('half-open')
   server.requests = 0
+}
+
+/** The server is well again, and answers as many probes as it takes. */
+async function untilClosed(): Promise<void> {
+  server.answer = well
+  await times(3, async () => expect(await client.write()).toBe('answered'))
+  expect(caller.state()).toBe('closed')
 }
 
 /** Keeps what arrives until it is answered. */
@@ -77,9 +74,7 @@ describe('L6 half-open', () => {
       caller.pass(500)
       expect(caller.state()).toBe('half-open')
     }
-    server.answer = well
-    for (let n = 0; n < 3; n++) expect(await client.write()).toBe('answered')
-    expect(caller.state()).toBe('closed')
+    await untilClosed()
   })
 
   test('a probe whose caller goes away gives its place to another', async () => {
@@ -91,9 +86,7 @@ describe('L6 half-open', () => {
       expect(caller.state()).toBe('half-open')
     }
     expect(server.requests).toBe(20)
-    server.answer = well
-    for (let n = 0; n < 3; n++) expect(await client.write()).toBe('answered')
-    expect(caller.state()).toBe('closed')
+    await untilClosed()
   })
 
   test('a probe that is never answered opens it again when its time is over', async () => {
@@ -122,9 +115,7 @@ describe('L6 half-open', () => {
 describe('L6 a service that is back', () => {
   test('is not met by everybody at once: calls under way grow with the answers', async () => {
     await untilHalfOpen()
-    server.answer = well
-    for (let n = 0; n < 3; n++) await client.write()
-    expect(caller.state()).toBe('closed')
+    await untilClosed()
 
     const held = hold()
     let answered = 0
@@ -148,8 +139,7 @@ describe('L6 a service that is back', () => {
 
   test('serves any number again after ten seconds, also where few calls came', async () => {
     await untilHalfOpen()
-    server.answer = well
-    for (let n = 0; n < 3; n++) await client.write()
+    await untilClosed()
     caller.pass(10_000)
     const outcomes = await Promise.all(Array.from({ length: 100 }, () => client.write()))
     expect(outcomes.filter((outcome) => outcome !== 'answered')).toEqual([])
@@ -162,9 +152,7 @@ describe('L6 a service that is back', () => {
     server.answer = reset
     await untilOpen(caller, () => client.write())
     caller.pass(1_000)
-    server.answer = well
-    for (let n = 0; n < 3; n++) await client.write()
-    expect(caller.state()).toBe('closed')
+    await untilClosed()
     for (const { req } of held) req.socket.resetAndDestroy()
     for (const outcome of await Promise.all(hanging)) expect(outcome).not.toBe('answered')
     expect(caller.state()).toBe('closed')
@@ -173,8 +161,7 @@ describe('L6 a service that is back', () => {
 
   test('and dies again soon is left alone for longer', async () => {
     await untilHalfOpen()
-    server.answer = well
-    for (let n = 0; n < 3; n++) await client.write()
+    await untilClosed()
     server.answer = reset
     await untilOpen(caller, () => client.write())
     expect(await client.write()).toMatchObject({ retryAfterSeconds: 2 })

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { AppError } from '@wattle/contracts'
 import { createCircuits, createClient, type CircuitsOptions } from '@wattle/service'
 import { fakeClock } from '@wattle/testkit'
+import { afterEach, beforeEach } from 'vitest'
 import { note, noteId, noteRoutes } from './support.ts'
 
 type Answer = (response: ServerResponse, request: IncomingMessage) => void
@@ -100,6 +101,34 @@ export function startCaller(options: CircuitsOptions = {}) {
 }
 
 export type Caller = ReturnType<typeof startCaller>
+
+export type World = {
+  server: TestServer
+  caller: Caller
+  client: ReturnType<Caller['clientOf']>
+}
+
+/** Gives each test of the file a server, and a process with a client of it. */
+export function forEachTest(
+  use: (world: World) => void,
+  options: () => CircuitsOptions = () => ({}),
+) {
+  let ending: World | undefined
+  beforeEach(async () => {
+    const [server, caller] = [await startServer(), startCaller(options())]
+    ending = { server, caller, client: caller.clientOf(server.url) }
+    use(ending)
+  })
+  afterEach(async () => {
+    // First, since a client waits for what it has under way.
+    await ending?.server.die()
+    await ending?.caller.close()
+  })
+}
+
+export async function times(n: number, call: () => Promise<unknown>): Promise<void> {
+  for (let i = 0; i < n; i++) await call()
+}
 
 /** `answered`, or the error. */
 async function outcomeOf(call: Promise<unknown>): Promise<'answered' | AppError> {

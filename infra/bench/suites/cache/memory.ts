@@ -1,3 +1,4 @@
+import { recorded, recordedCapacities } from '../../harness/references.ts'
 import { failedRow, rowOf, type Goal, type Row } from '../../harness/row.ts'
 import {
   group,
@@ -8,7 +9,7 @@ import {
   type Need,
   type Remote,
 } from './bench.ts'
-import { recorded, scanned, shifted, zipf } from './sequences.ts'
+import { scanned, shifted, steady } from './sequences.ts'
 import { peers, type SubjectName } from './subjects.ts'
 
 /** What L1 takes for an entry, and how well it chooses what to keep. */
@@ -43,14 +44,14 @@ export async function hitRatios(bench: Bench): Promise<Row[]> {
   const of = { distinct: 100_000, skew: 0.9, length: quick ? 100_000 : 400_000 }
   const workloads: [name: string, sequence: () => Int32Array, capacity: number, atLeast: number][] =
     [
-      ['Zipf 0.9, room for 1 %', () => zipf(of), 1_000, 1],
-      ['Zipf 0.9, room for 10 %', () => zipf(of), 10_000, 1],
+      ['Zipf 0.9, room for 1 %', () => steady(of), 1_000, 1],
+      ['Zipf 0.9, room for 10 %', () => steady(of), 10_000, 1],
       ['Zipf 0.9 with scans, room for 10 %', () => scanned(of), 10_000, 1],
       ['Zipf 0.9, popularity shifts at once, room for 10 %', () => shifted(of), 10_000, 0.95],
     ]
   if (trace !== undefined) {
     const sequence = recorded(trace)
-    for (const capacity of [1_000, 2_000, 5_000, 10_000, 15_000]) {
+    for (const capacity of recordedCapacities) {
       const size = capacity.toLocaleString('en-US')
       workloads.push([`recorded trace, room for ${size}`, () => sequence, capacity, 1])
     }

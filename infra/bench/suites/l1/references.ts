@@ -1,6 +1,4 @@
-import { readFileSync } from 'node:fs'
-import { zstdDecompressSync } from 'node:zlib'
-import { randomFrom } from '../../../../packages/testkit/src/random.ts'
+import { recorded as recordedPages, recordedCapacities, zipf } from '../../harness/references.ts'
 
 /** A sequence of keys as a cache is asked for them. Hits are counted from `from` up to `to`. */
 export type References = {
@@ -16,7 +14,7 @@ const skew = 0.9
 
 /** Sequences that were made up: `length` references each, the same for the same seed. */
 export function synthetic(length: number, seed: number): References[] {
-  const draw = zipf(seed)
+  const draw = zipf({ distinct, skew, seed })
   const plain = Int32Array.from({ length }, draw)
   const half = length / 2
   const shifted = Int32Array.from({ length }, (_, at) => draw() + (at < half ? 0 : distinct))
@@ -45,41 +43,10 @@ function withScans(length: number, capacity: number, draw: () => number): Int32A
   )
 }
 
-function zipf(seed: number): () => number {
-  const random = randomFrom(seed)
-  const upTo = new Float64Array(distinct)
-  let total = 0
-  for (let rank = 0; rank < distinct; rank++) upTo[rank] = total += 1 / (rank + 1) ** skew
-  return () => {
-    const at = random.next() * total
-    let [low, high] = [0, distinct - 1]
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((upTo[middle] ?? total) < at) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-}
-
-/**
- * A recorded trace, plain or compressed with Zstandard: a line for each request, which begins with the first page and
- * the number of pages. That is the form of the traces of Megiddo and Modha, "ARC: A Self-Tuning, Low Overhead
- * Replacement Cache" (FAST 2003).
- */
+/** A recorded trace at several capacities. */
 export function recorded(path: string): References[] {
-  const file = readFileSync(path)
-  const text = (path.endsWith('.zst') ? zstdDecompressSync(file) : file).toString()
-  const keys = Int32Array.from(
-    text
-      .trim()
-      .split('\n')
-      .flatMap((line) => {
-        const [first = 0, count = 0] = line.split(' ', 2).map(Number)
-        return count === 1 ? first : Array.from({ length: count }, (_, page) => first + page)
-      }),
-  )
-  return [1000, 2000, 5000, 10_000, 15_000].map((capacity) => {
+  const keys = recordedPages(path)
+  return recordedCapacities.map((capacity) => {
     const name = `recorded trace, ${capacity} pages`
     return { name, capacity, keys, from: 0, to: keys.length }
   })

@@ -1,8 +1,8 @@
-import { defineScript, type RedisClient, type RedisConnection } from '@wattle/redis'
+import { defineScript, type RedisClient } from '@wattle/redis'
 import { createBatch } from '../batch.ts'
 import type { Packed } from './change.ts'
 import { WriteRefusedError } from './errors.ts'
-import type { Place } from './place.ts'
+import type { Parts } from './parts.ts'
 import { ready } from './ready.ts'
 
 const script = defineScript(new URL('./accept.lua', import.meta.url))
@@ -16,20 +16,9 @@ const mostInOne = 100
  * asked for, `replicas` replicas have it; rejects with WriteRefusedError.
  */
 export function createAcceptor({
-  redis,
   place,
-  replicas,
-  waitMs,
-  maxChanges,
-  maxKeys,
-}: {
-  redis: RedisConnection
-  place: Place
-  replicas: number
-  waitMs: number
-  maxChanges: number
-  maxKeys: number
-}) {
+  settings: { redis, replicas, waitMs, maxChanges, maxKeys },
+}: Pick<Parts<never>, 'place' | 'settings'>) {
   // WAIT speaks of the connection it comes on, and blocks it.
   const waiting = replicas > 0 ? redis.blocking({ maxBlockMs: waitMs }) : undefined
   const keys = [place.stream, place.pending, place.version]

@@ -1,7 +1,6 @@
-import type { RedisConnection } from '@wattle/redis'
 import { unpackKey, unpackValue, type Change, type Packed } from './change.ts'
 import { entryOf, fieldsOf } from './journal.ts'
-import type { Place } from './place.ts'
+import type { Parts } from './parts.ts'
 
 /** A change that the source refused, and why. */
 export type DeadLetter<V> = Change<V> & {
@@ -24,17 +23,15 @@ export type DeadLetters<V> = {
 }
 
 export function createDeadLetters<V>({
-  redis,
+  settings: {
+    redis: { client },
+  },
   place,
-  accept,
   invalidate,
-}: {
-  redis: RedisConnection
-  place: Place
+  accept,
+}: Pick<Parts<never>, 'settings' | 'place' | 'invalidate'> & {
   accept: (packed: Packed) => Promise<number>
-  invalidate: (encoded: readonly string[]) => Promise<unknown>
 }): DeadLetters<V> {
-  const { client } = redis
   const range = async (from: string, to: string, most: number) =>
     (await client.callBuffer('XRANGE', place.dead, from, to, 'COUNT', most)) as [
       id: Buffer,

@@ -1,7 +1,7 @@
-import type { Log } from '../space.ts'
 import type { Change } from './change.ts'
-import { changeOf, type Held, type HeldChanges } from './held.ts'
-import type { Journal } from './journal.ts'
+import { textOf } from './errors.ts'
+import { changeOf, type Held } from './held.ts'
+import type { Parts } from './parts.ts'
 
 /** What the source is given: changes of different keys, and what the writer knows of its own standing. */
 export type Write<V> = (
@@ -23,17 +23,6 @@ export type RetryOptions = {
   longestMs: number
 }
 
-export type Counts = {
-  accepted: number
-  refused: number
-  written: number
-  /** Changes that a newer one of their key made superfluous before they were written. */
-  coalesced: number
-  batches: number
-  failures: number
-  dead: number
-}
-
 /** The source is away: nothing can be written, and no change is to blame. */
 export class SourceAwayError extends Error {
   override readonly name = 'SourceAwayError'
@@ -44,34 +33,15 @@ export class SourceAwayError extends Error {
  * when Redis does not serve; then what is held stays with the writer, to be written again.
  */
 export function createDelivery<V>({
-  name,
-  write,
+  settings: { name, write, isOutage, retry, writeTimeoutMs },
   journal,
   held,
   invalidate,
-  isOutage,
-  retry,
-  writeTimeoutMs,
-  maxDeadLetters,
   counts,
   log,
   now,
   random,
-}: {
-  name: string
-  write: Write<V>
-  journal: Journal
-  held: HeldChanges
-  invalidate: (encoded: readonly string[]) => Promise<unknown>
-  isOutage: (cause: unknown) => boolean
-  retry: RetryOptions
-  writeTimeoutMs: number
-  maxDeadLetters: number
-  counts: Counts
-  log: Log
-  now: () => number
-  random: () => number
-}) {
+}: Parts<V>) {
   type Call = { signal: AbortSignal; token: number }
 
   async function deliver(batch: readonly Held[], call: Call): Promise<void> {
@@ -80,7 +50,7 @@ export function createDelivery<V>({
     call.signal.throwIfAborted()
     if (!failure) return finish(batch)
     const { cause } = failure
-    counts.failures++
+    counts.add('failures')
     if (isOutage(cause)) throw new SourceAwayError(`the source of ${name} is away`, { cause })
     const [only, second] = batch
     if (only && !second) return failed(only, cause)
@@ -97,17 +67,21 @@ export function createDelivery<V>({
     const aborted = Promise.withResolvers<never>()
     const onAbort = () => aborted.reject(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
+    counts.add('retries', batch.filter((one) => one.wasTried).length)
+    const beganMs = now()
     try {
       const changes = batch.map((one) => changeOf<V>(one))
       await Promise.race([write(changes, { ...call, signal }), aborted.promise])
-      counts.batches++
-      counts.written += batch.length
+      counts.add('batches')
+      counts.add('written', batch.length)
       return undefined
     } catch (cause) {
       if (late.aborted)
         throw new SourceAwayError(`the source of ${name} does not answer`, { cause })
       return { cause }
     } finally {
+      for (const one of batch) one.wasTried = true
+      counts.wrote(now() - beganMs)
       signal.removeEventListener('abort', onAbort)
     }
   }
@@ -127,7 +101,7 @@ export function createDelivery<V>({
 
   async function failed(one: Held, cause: unknown): Promise<void> {
     one.attempts++
-    const message = cause instanceof Error ? cause.message : String(cause)
+    const message = textOf(cause)
     const about = { writes: name, key: one.encoded, version: one.newest.version, err: cause }
     if (one.attempts >= retry.maxAttempts && (await bury(one, message))) return
     const ceilingMs = Math.min(retry.longestMs, retry.baseMs * 2 ** Math.min(one.attempts - 1, 30))
@@ -143,14 +117,14 @@ export function createDelivery<V>({
   async function bury(one: Held, cause: string): Promise<boolean> {
     const { version } = one.newest
     const about = { writes: name, key: one.encoded, version, attempts: one.attempts, cause }
-    if (!(await journal.bury(version, cause, one.attempts, maxDeadLetters))) {
+    if (!(await journal.bury(version, cause, one.attempts))) {
       log.error(
         about,
         `a change of ${name} cannot be written, and the dead letters are full: look at them, and redrive or discard some`,
       )
       return false
     }
-    counts.dead++
+    counts.add('dead')
     log.error(about, `a change of ${name} went to the dead letters: ${cause}`)
     await drop(one.ids.map((id) => ({ encoded: one.encoded, id })))
     held.remove([one])

@@ -7,8 +7,12 @@ export type Held = {
   newest: JournalEntry
   ids: string[]
   attempts: number
+  /** `write` was given it before. */
+  wasTried: boolean
   notBeforeMs: number
 }
+
+const untried = { attempts: 0, wasTried: false, notBeforeMs: 0 }
 
 /** The changes that a writer has in hand, one for each key: the last wins. */
 export function createHeld() {
@@ -29,8 +33,8 @@ export function createHeld() {
       const held = byKey.get(entry.encoded)
       if (!held) {
         entries++
-        const { encoded } = entry
-        byKey.set(encoded, { encoded, newest: entry, ids: [entry.id], attempts: 0, notBeforeMs: 0 })
+        const { encoded, id } = entry
+        byKey.set(encoded, { encoded, newest: entry, ids: [id], ...untried })
         return false
       }
       if (entry.version <= held.newest.version) return false
@@ -38,8 +42,7 @@ export function createHeld() {
       held.ids.push(entry.id)
       held.newest = entry
       // It is another value, which may well be written.
-      held.attempts = 0
-      held.notBeforeMs = 0
+      Object.assign(held, untried)
       return true
     },
     remove(done: readonly Held[]): void {

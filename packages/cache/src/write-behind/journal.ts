@@ -1,5 +1,5 @@
-import { defineScript, type RedisConnection } from '@wattle/redis'
-import type { Place } from './place.ts'
+import { defineScript } from '@wattle/redis'
+import type { Parts } from './parts.ts'
 import { ready } from './ready.ts'
 
 const settleScript = defineScript(new URL('./settle.lua', import.meta.url))
@@ -20,17 +20,14 @@ type Raw = [id: Buffer, fields: Buffer[] | null]
 
 /** There is one writer at a time, so it has one name, and what it left is its own. */
 const consumer = 'writer'
+/** Longest wait for entries. */
+const blockMs = 500
 
 /** What the writer does with the stream. Every call rejects when Redis does not serve. */
 export function openJournal({
-  redis,
+  settings: { redis, maxDeadLetters },
   place,
-  blockMs,
-}: {
-  redis: RedisConnection
-  place: Place
-  blockMs: number
-}) {
+}: Pick<Parts<never>, 'settings' | 'place'>) {
   const { stream, pending, dead, group } = place
   const { client } = redis
   const reader = redis.blocking({ maxBlockMs: blockMs })
@@ -49,8 +46,12 @@ export function openJournal({
   }
 
   return {
-    /** Up to `count` entries that no writer has had; waits up to `waitMs` for the first (0: not at all). */
-    async read(count: number, waitMs: number): Promise<JournalEntry[]> {
+    /**
+     * Up to `count` entries that no writer has had; waits up to `longestMs` for the first (0: not at all), and no longer
+     * than half a second.
+     */
+    async read(count: number, longestMs: number): Promise<JournalEntry[]> {
+      const waitMs = Math.floor(Math.min(blockMs, longestMs))
       await ready(reader)
       const reply = await inGroup(() =>
         waitMs > 0
@@ -120,12 +121,7 @@ export function openJournal({
     },
 
     /** Whether there was room. */
-    async bury(
-      version: number,
-      cause: string,
-      attempts: number,
-      maxDeadLetters: number,
-    ): Promise<boolean> {
+    async bury(version: number, cause: string, attempts: number): Promise<boolean> {
       const args = [version.toFixed(0), cause.slice(0, 1_000), attempts, maxDeadLetters]
       return (await redis.run(buryScript, { keys: [stream, pending, dead], args })) !== 0
     },

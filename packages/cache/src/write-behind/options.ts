@@ -1,8 +1,10 @@
 import type { RedisConnection } from '@wattle/redis'
 import type { Invalidation } from '../invalidation.ts'
 import type { Key } from '../kind-name.ts'
+import type { Counts } from './counts.ts'
 import type { DeadLetters } from './dead-letters.ts'
-import type { Counts, RetryOptions, Write } from './delivery.ts'
+import type { RetryOptions, Write } from './delivery.ts'
+import { looksLikeOutage } from './errors.ts'
 
 export type WriteBehindOptions<V> = {
   /** The `state` group: never evicting, append-only. */
@@ -60,26 +62,45 @@ export type WriteBehind<V> = {
   stop(options?: { withinMs?: number }): Promise<void>
 }
 
-const least = {
-  batchSize: 1,
-  everyMs: 0,
-  replicas: 0,
-  waitMs: 1,
-  maxChanges: 1,
-  maxKeys: 1,
-  maxValueBytes: 1,
-  maxDeadLetters: 0,
-  writeTimeoutMs: 1,
-  takeOverAfterMs: 100,
-} as const satisfies Partial<Record<keyof WriteBehindOptions<unknown>, number>>
+/** Everything said, by the caller or by default. */
+export type Settings<V> = Readonly<
+  Required<Omit<WriteBehindOptions<V>, 'retry'>> & { retry: RetryOptions }
+>
+
+/** Of each option that is a number: what it is when it is not given, and the least it may be. */
+const numbers = {
+  batchSize: [100, 1],
+  everyMs: [500, 0],
+  replicas: [0, 0],
+  waitMs: [300, 1],
+  maxChanges: [100_000, 1],
+  maxKeys: [50_000, 1],
+  maxValueBytes: [65_536, 1],
+  maxDeadLetters: [10_000, 0],
+  writeTimeoutMs: [30_000, 1],
+  takeOverAfterMs: [5_000, 100],
+} as const satisfies Partial<
+  Record<keyof WriteBehindOptions<unknown>, readonly [usual: number, least: number]>
+>
+const usualRetry: RetryOptions = { maxAttempts: 10, baseMs: 100, longestMs: 30_000 }
 
 /** Throws a RangeError that names the option. */
-export function checkOptions(options: WriteBehindOptions<never>): void {
-  for (const option of Object.keys(least) as (keyof typeof least)[]) {
-    const value = options[option]
-    if (value === undefined || (Number.isSafeInteger(value) && value >= least[option])) continue
+export function settingsOf<V>(options: WriteBehindOptions<V>): Settings<V> {
+  const { redis, name, write, whenStateIsAway = 'refuse', isOutage = looksLikeOutage } = options
+  const entries = Object.entries(numbers).map(([option, [usual, least]]) => {
+    const { [option as keyof typeof numbers]: value = usual } = options
+    if (Number.isSafeInteger(value) && value >= least) return [option, value]
     throw new RangeError(
-      `${option} of write-behind ${options.name} is ${value}: give a whole number from ${least[option]} on`,
+      `${option} of write-behind ${name} is ${value}: give a whole number from ${least} on`,
     )
+  })
+  return {
+    redis,
+    name,
+    write,
+    whenStateIsAway,
+    isOutage,
+    ...(Object.fromEntries(entries) as Record<keyof typeof numbers, number>),
+    retry: { ...usualRetry, ...options.retry },
   }
 }

@@ -1,9 +1,9 @@
-import { defineScript, type RedisConnection } from '@wattle/redis'
+import { defineScript } from '@wattle/redis'
 import { createBatch } from '../batch.ts'
 import type { Overlay } from '../kind-core.ts'
 import { unpackValue } from './change.ts'
 import { PendingUnknownError } from './errors.ts'
-import type { Place } from './place.ts'
+import type { Parts } from './parts.ts'
 
 const script = defineScript(new URL('./pending.lua', import.meta.url))
 
@@ -21,14 +21,9 @@ type Job = {
  * mark was taken off, so the source, asked later, has it.
  */
 export function createOverlay({
-  redis,
   place,
-  whenStateIsAway,
-}: {
-  redis: RedisConnection
-  place: Place
-  whenStateIsAway: 'refuse' | 'source'
-}): Overlay {
+  settings: { redis, whenStateIsAway },
+}: Pick<Parts<never>, 'place' | 'settings'>): Overlay {
   const ask = createBatch<Job>(128, (jobs) => {
     const keys = [place.stream, place.pending]
     const args = jobs.map(({ encoded }) => encoded)

@@ -8,13 +8,15 @@ import type { Ref } from '../refs.ts'
 import type { Store } from '../store.ts'
 import { createAcceptor } from './accept.ts'
 import { pack, type Packed } from './change.ts'
+import type { WriteMetrics } from './counts.ts'
 import { createDeadLetters } from './dead-letters.ts'
-import { createDelivery, type Counts } from './delivery.ts'
-import { looksLikeOutage, WriteRefusedError } from './errors.ts'
+import { createDelivery } from './delivery.ts'
+import { textOf, WriteRefusedError } from './errors.ts'
 import { createHeld } from './held.ts'
 import { openJournal } from './journal.ts'
-import { checkOptions, type WriteBehind, type WriteBehindOptions } from './options.ts'
+import { settingsOf, type Backlog, type WriteBehind, type WriteBehindOptions } from './options.ts'
 import { createOverlay } from './overlay.ts'
+import type { Parts } from './parts.ts'
 import { createPause } from './pause.ts'
 import { placeOf } from './place.ts'
 import { createWriter } from './writer.ts'
@@ -65,7 +67,6 @@ import { createWriter } from './writer.ts'
  * keep in the memory of a cluster is a stream with a consumer group here.
  */
 
-const blockMs = 500
 const backoff = { shortestMs: 100, longestMs: 2_000 }
 
 export function createWriteBehind<V>(
@@ -74,67 +75,38 @@ export function createWriteBehind<V>(
     store,
     keys,
     invalidate: invalidateRefs,
+    metrics: countsOf,
   }: {
     core: KindCore
     store: Store
     keys: KeySpace
     invalidate: (refs: readonly Ref[]) => Promise<Invalidation>
+    metrics: WriteMetrics
   },
   options: WriteBehindOptions<V>,
 ): WriteBehind<V> {
-  checkOptions(options)
+  const settings = settingsOf(options)
+  const { redis, name, maxValueBytes, takeOverAfterMs } = settings
   const { log, now, random } = core.space
-  const { redis, name, write, batchSize = 100, everyMs = 500, isOutage = looksLikeOutage } = options
-  const { maxChanges = 100_000, maxKeys = 50_000, maxValueBytes = 65_536 } = options
-  const { maxDeadLetters = 10_000, writeTimeoutMs = 30_000, takeOverAfterMs = 5_000 } = options
-  const { replicas = 0, waitMs = 300, whenStateIsAway = 'refuse' } = options
-  const retry = { maxAttempts: 10, baseMs: 100, longestMs: 30_000, ...options.retry }
   const place = placeOf(keys, redis, name)
-  const counts: Counts = {
-    accepted: 0,
-    refused: 0,
-    written: 0,
-    coalesced: 0,
-    batches: 0,
-    failures: 0,
-    dead: 0,
-  }
-  const accept = createAcceptor({ redis, place, replicas, waitMs, maxChanges, maxKeys })
-  const invalidate = (encoded: readonly string[]) =>
-    invalidateRefs(encoded.map((entry) => ({ entry, kind: core.names })))
-  const journal = openJournal({ redis, place, blockMs })
-  const held = createHeld()
-  const delivery = createDelivery<V>({
-    name,
-    write,
-    journal,
-    held,
-    invalidate,
-    isOutage,
-    retry,
-    writeTimeoutMs,
-    maxDeadLetters,
+  const counts = countsOf(name, backlog)
+  const { pause, wake } = createPause()
+  const parts: Parts<V> = {
+    settings,
+    place,
+    journal: openJournal({ settings, place }),
+    held: createHeld(),
     counts,
+    invalidate: (encoded) => invalidateRefs(encoded.map((entry) => ({ entry, kind: core.names }))),
+    pause,
     log,
     now,
     random,
-  })
-  const { pause, wake } = createPause()
-  const lead = createWriter({
-    name,
-    journal,
-    held,
-    delivery,
-    batchSize,
-    everyMs,
-    blockMs,
-    counts,
-    log,
-    now,
-    pause,
-  })
+  }
+  const accept = createAcceptor(parts)
+  const lead = createWriter({ ...parts, delivery: createDelivery(parts) })
   const locks = createLocks({ redis, keys, now, random })
-  core.overlay = createOverlay({ redis, place, whenStateIsAway })
+  core.overlay = createOverlay(parts)
 
   const ended = new AbortController()
   let isEnding = false
@@ -172,6 +144,20 @@ export function createWriteBehind<V>(
   }
   const running = run()
 
+  async function backlog(): Promise<Backlog> {
+    const { client } = redis
+    const [changes, pending, dead, first] = await Promise.all([
+      client.xlen(place.stream),
+      client.hlen(place.pending),
+      client.xlen(place.dead),
+      client.xrange(place.stream, '-', '+', 'COUNT', 1),
+    ])
+    const oldestUs = Number(first[0]?.[0].split('-')[0] ?? Infinity)
+    const ageMs = core.space.channel.shards[0]?.clock.nowMs() ?? 0
+    const oldestMs = Number.isFinite(oldestUs) ? Math.max(0, ageMs - oldestUs / 1_000) : 0
+    return { changes, keys: pending, deadLetters: dead, oldestMs }
+  }
+
   async function putPacked(
     key: Key,
     value: V,
@@ -201,28 +187,16 @@ export function createWriteBehind<V>(
         const bounds = { maxValueBytes, compressAbove: core.policy.compressAbove }
         const packed = await pack({ key, encoded, value }, bounds)
         const accepted = await putPacked(key, value, packed, tags)
-        counts.accepted++
+        counts.add('accepted')
         return accepted
       } catch (cause) {
-        counts.refused++
+        counts.add('refused')
         throw cause
       }
     },
-    deadLetters: createDeadLetters<V>({ redis, place, accept, invalidate }),
-    async backlog() {
-      const { client } = redis
-      const [changes, pending, dead, first] = await Promise.all([
-        client.xlen(place.stream),
-        client.hlen(place.pending),
-        client.xlen(place.dead),
-        client.xrange(place.stream, '-', '+', 'COUNT', 1),
-      ])
-      const oldestUs = Number(first[0]?.[0].split('-')[0] ?? Infinity)
-      const ageMs = core.space.channel.shards[0]?.clock.nowMs() ?? 0
-      const oldestMs = Number.isFinite(oldestUs) ? Math.max(0, ageMs - oldestUs / 1_000) : 0
-      return { changes, keys: pending, deadLetters: dead, oldestMs }
-    },
-    statistics: () => ({ ...counts }),
+    deadLetters: createDeadLetters<V>({ ...parts, accept }),
+    backlog,
+    statistics: counts.snapshot,
     async stop({ withinMs = 10_000 } = {}) {
       isEnding = true
       wake()
@@ -232,5 +206,3 @@ export function createWriteBehind<V>(
     },
   }
 }
-
-const textOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause))

@@ -1,9 +1,7 @@
 import type { HeldWork } from '../locks/work-within.ts'
-import type { Delivery, Counts } from './delivery.ts'
-import { SourceAwayError } from './delivery.ts'
-import type { HeldChanges } from './held.ts'
-import type { Journal, JournalEntry } from './journal.ts'
-import type { Log } from '../space.ts'
+import { SourceAwayError, type Delivery } from './delivery.ts'
+import type { JournalEntry } from './journal.ts'
+import type { Parts } from './parts.ts'
 
 /** From so many deliveries on, an entry may be what ended the processes that had it: from there one is taken at a time. */
 const carefulFrom = 3
@@ -14,36 +12,21 @@ const mostLookedAt = 1_000
 
 /** One turn of a process as the writer, from the moment it has the lock. */
 export function createWriter({
-  name,
+  settings: { name, batchSize, everyMs },
   journal,
   held,
-  delivery,
-  batchSize,
-  everyMs,
-  blockMs,
   counts,
   log,
   now,
   pause,
-}: {
-  name: string
-  journal: Journal
-  held: HeldChanges
-  delivery: Delivery
-  batchSize: number
-  everyMs: number
-  blockMs: number
-  counts: Counts
-  log: Log
-  now: () => number
-  pause: (ms: number, signal: AbortSignal) => Promise<void>
-}) {
+  delivery,
+}: Parts<never> & { delivery: Delivery }) {
   const mostRead = batchSize * 10
   const mostHeld = batchSize * 20
   let outages = 0
 
   function take(entries: readonly JournalEntry[]): void {
-    for (const entry of entries) if (held.add(entry)) counts.coalesced++
+    for (const entry of entries) if (held.add(entry)) counts.add('coalesced')
   }
 
   async function writeDue(work: HeldWork): Promise<void> {
@@ -104,8 +87,7 @@ export function createWriter({
       const beganMs = now()
       const room = Math.min(mostRead, mostHeld - held.entries)
       const dueInMs = Math.max(0, held.nextDueMs() - now())
-      const waitMs = isEnding() ? 0 : Math.floor(Math.min(blockMs, dueInMs))
-      const entries = room > 0 ? await journal.read(room, waitMs) : []
+      const entries = room > 0 ? await journal.read(room, isEnding() ? 0 : dueInMs) : []
       take(entries)
       await writeDue(work)
       if (isEnding() && entries.length === 0 && held.keys === 0) return

@@ -13,7 +13,8 @@ export async function snapshot(raw: Redis): Promise<Snapshot> {
   return found.flat()
 }
 
-type Snapshot = { key: string; ttlMs: number; dump: Buffer }[]
+/** Keys with what they hold, and for how long. */
+export type Snapshot = { key: string; ttlMs: number; dump: Buffer }[]
 
 /**
  * What a failover does to who watches from outside, in one step on one server: from now on the history has another
