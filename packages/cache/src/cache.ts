@@ -81,7 +81,17 @@ export type Cache = {
 
 const janitorEveryMs = 10 * 60_000
 /** Names that the cache uses for keys of its own. */
-const reserved = new Set(['tag', 'tags', 'generations', 'invalidations', 'duty', 'hot', 'warming'])
+const reserved = new Set([
+  'tag',
+  'tags',
+  'generations',
+  'invalidations',
+  'duty',
+  'hot',
+  'warming',
+  'lock',
+  'writes',
+])
 
 /** The cache of one service: its namespace on a shared Redis, and what this process keeps of it. */
 export function createCache(options: CacheOptions): Cache {
