@@ -6,20 +6,21 @@ local reply = { epoch(), sequence_of(KEYS[1]) }
 for i = 2, #KEYS, 2 do
   local entry, lease, token, seen = KEYS[i], KEYS[i + 1], ARGV[i + 1], ARGV[i + 2]
   local header = redis.call('GETRANGE', entry, 0, 70)
-  local holder = redis.call('GET', lease)
   if ARGV[2] == '1' then
     redis.call('SET', lease, token, 'PX', ARGV[1])
     reply[#reply + 1] = 1
   elseif header ~= seen and header ~= '' then
     reply[#reply + 1] = 3
-  elseif not holder then
-    redis.call('SET', lease, token, 'PX', ARGV[1])
+  elseif redis.call('SET', lease, token, 'NX', 'PX', ARGV[1]) then
     reply[#reply + 1] = 1
-  elseif string.sub(holder, 1, 1) == '>' then
-    reply[#reply + 1] = 2
   else
-    if string.sub(holder, -1) ~= '!' then redis.call('APPEND', lease, '!') end
-    reply[#reply + 1] = 0
+    local holder = redis.call('GET', lease)
+    if string.sub(holder, 1, 1) == '>' then
+      reply[#reply + 1] = 2
+    else
+      if string.sub(holder, -1) ~= '!' then redis.call('APPEND', lease, '!') end
+      reply[#reply + 1] = 0
+    end
   end
 end
 return reply
