@@ -74,7 +74,7 @@ export async function startBilling(options: { biller?: Biller; stateUrl?: string
     options.stateUrl === undefined
       ? undefined
       : connectRedis({ url: options.stateUrl, name: 'billing', log })
-  const app = await buildBilling({
+  const { app, cache: plan } = await buildBilling({
     ...kit,
     database,
     redis,
@@ -129,13 +129,16 @@ export async function startBilling(options: { biller?: Biller; stateUrl?: string
 
   return {
     app,
+    cache,
     clock,
     database,
     gateway,
     logLines,
     payment,
     person,
+    plan,
     postgres,
+    redis,
     redisServer,
     reserve,
     stop,

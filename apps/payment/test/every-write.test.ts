@@ -139,6 +139,22 @@ describe('C12 after every write of the payment service nothing old is read in an
     }
     expect(changed).toBeGreaterThan(2)
   })
+
+  // Who made the change may have died before it could invalidate; another process hears of it by the event.
+  const events = ['payment.succeeded', 'payment.failed', 'payment.canceled', 'payment.refunded']
+  test.each(events as (keyof typeof plan.onOwnEvents.afterCommit)[])(
+    'the event %s removes the lists in every process',
+    async (type) => {
+      const { person } = await newScene()
+      const { userId } = person
+      const list = async (path: string) => (await person.get(path)).headers['x-cache-status']
+      for (const path of ['/payments', '/payments/recent'])
+        await eventually(async () => expect(await list(path)).toBe('HIT'))
+      await plan.onOwnEvents.afterCommit[type]({ type, payload: { userId } })
+      for (const path of ['/payments', '/payments/recent'])
+        await eventually(async () => expect(await list(path)).toBe('MISS'))
+    },
+  )
 })
 
 async function newScene(): Promise<Scene> {

@@ -113,7 +113,7 @@ export async function startPayment(
     now: Date.now,
     random: Math.random,
   })
-  const { app, janitor } = await buildPayment({
+  const { app, janitor, cache: plan } = await buildPayment({
     config,
     database,
     redis,
@@ -273,6 +273,7 @@ export async function startPayment(
     logLines,
     outside,
     person,
+    plan,
     postgres,
     redis,
     redisServer,

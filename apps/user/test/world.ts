@@ -122,7 +122,7 @@ export async function startUser(
     ...(lockout === undefined ? {} : { lockout }),
     ...(countryOf === undefined ? {} : { countryOf }),
   }
-  const app = await buildUser(deps)
+  const { app, cache: plan } = await buildUser(deps)
 
   /** Calls as this person, with the token that the gateway would send. */
   function callAs(userId: Id<'usr'>) {
@@ -242,6 +242,7 @@ export async function startUser(
     logLines,
     operator,
     people: app.accessTokens,
+    plan,
     postgres,
     redisServer,
     refresh,
