@@ -17,7 +17,7 @@ const allowed: Record<string, readonly string[]> = {
   ratelimit: ['contracts', 'redis'],
   identity: ['contracts', 'redis'],
   events: foundation,
-  service: [...foundation, 'identity', 'ratelimit'],
+  service: [...foundation, 'cache', 'identity', 'ratelimit'],
   servers: [],
   testkit: ['servers'],
   local: [...foundation, 'servers'],

@@ -9,7 +9,7 @@ import { accountsStore } from './accounts-store.ts'
 import type { Biller } from './biller.ts'
 import { addBillRoutes } from './bills.ts'
 import { billsStore } from './bills-store.ts'
-import { billingCache } from './cache.ts'
+import { billingCache, type BillingCache } from './cache.ts'
 import { addCouponRoutes } from './coupons/coupons.ts'
 import { paymentEvents } from './reservations/payment-events.ts'
 import { addReservationRoutes } from './reservations/reservations.ts'
@@ -30,8 +30,10 @@ export type BillingDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry' | '
   readonly now?: () => number
 }
 
-/** The billing service, ready to listen or to be injected into. */
-export async function buildBilling(deps: BillingDeps): Promise<FastifyInstance> {
+/** The billing service, ready to listen or to be injected into, and what it caches. */
+export async function buildBilling(
+  deps: BillingDeps,
+): Promise<{ app: FastifyInstance; cache: BillingCache }> {
   const { database, redis, biller, events, now = Date.now, ...kit } = deps
   const bills = billsStore(database)
   const accounts = accountsStore(database)
@@ -75,5 +77,5 @@ export async function buildBilling(deps: BillingDeps): Promise<FastifyInstance> 
     })
     app.addHook('onClose', () => consumer?.stop())
   }
-  return app
+  return { app, cache }
 }

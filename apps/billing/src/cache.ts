@@ -11,9 +11,6 @@ export type PageRequest = {
   readonly limit: number
 }
 
-/** What the service may use of the Redis that all share. */
-export const budgetBytes = 64 * 2 ** 20
-
 export type BillingCache = ReturnType<typeof billingCache>
 
 const billsOf = (userId: string) => `user:${userId}`
@@ -28,6 +25,9 @@ type Changes = {
 /**
  * Everything that billing caches, and what removes it. The day is part of the keys, because at midnight an open bill may
  * become overdue without being written.
+ *
+ * Coupons are not cached. A coupon is looked at where an amount depends on it, and what is left of it changes with every
+ * payment that uses it: there it is read from the database, in the transaction that counts the use.
  */
 export function billingCache({
   cache,

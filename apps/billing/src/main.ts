@@ -1,13 +1,13 @@
-import { createCache, keepBudget } from '@wattle/cache'
+import { createCache } from '@wattle/cache'
 import { openDatabase } from '@wattle/database'
 import { bearerAuthentication, internalTokenVerifier, jwksPath, remoteKeys } from '@wattle/identity'
 import { connectRedis, keySpace } from '@wattle/redis'
-import { createLogger, createRegistry, runService } from '@wattle/service'
+import { careFor, createLogger, createRegistry, runService } from '@wattle/service'
 import { buildBilling } from './app.ts'
-import { budgetBytes } from './cache.ts'
 import { billingConfig } from './config.ts'
 import { sandboxBiller } from './sandbox-biller.ts'
 import type { DB } from './schema.ts'
+import { billingWarming } from './warming.ts'
 
 const name = 'billing'
 
@@ -31,9 +31,6 @@ await runService({
     const keys = keySpace({ environment: config.WATTLE_ENV, service: name })
     const cache = createCache({ redis, keys, log, registry })
     onClose('cache', () => cache.close())
-    const budget = keepBudget({ cache, bytes: budgetBytes })
-    budget.start()
-    onClose('cache budget', () => budget.stop())
 
     const state = connectRedis({ url: config.WATTLE_REDIS_STATE_URL, name, log })
     onClose('redis state', () => state.close())
@@ -53,6 +50,15 @@ await runService({
 
     const biller = sandboxBiller({ now: Date.now })
     const kit = { config, log, registry, authenticate }
-    return buildBilling({ ...kit, database, redis, cache, events, biller })
+    const { app, cache: plan } = await buildBilling({
+      ...kit,
+      database,
+      redis,
+      cache,
+      events,
+      biller,
+    })
+    careFor(app, { cache, onClose, ...billingWarming({ plan, now: Date.now }) })
+    return app
   },
 })

@@ -55,6 +55,14 @@ describe('M1 the billing process', () => {
     })
     const reply = await fetch(`${url}/providers?utility=gas`)
     expect(await reply.json()).toMatchObject({ items: expect.any(Array) as unknown })
+    // The cache is looked after.
+    await eventually(async () => {
+      const metrics = await (await fetch(`${url}/metrics`)).text()
+      expect(metrics).toMatch(/wattle_cache_budget_bytes\{[^}]*\} 67108864\n/)
+      expect(metrics).toMatch(
+        /warming_entries_total\{[^}]*job="providers",result="(warmed|present)"\} [1-5]\n/,
+      )
+    })
     child.kill('SIGTERM')
     expect(await ended).toEqual({ code: 0, errors: '' })
   })

@@ -69,28 +69,24 @@ export async function startBilling(options: { biller?: Biller; stateUrl?: string
     }),
   )
   const biller = options.biller ?? sandboxBiller({ now })
-  const kit = { config, log, registry, authenticate }
+  const deps = { config, log, registry, authenticate, database, redis, cache, biller, now }
   const state =
     options.stateUrl === undefined
       ? undefined
       : connectRedis({ url: options.stateUrl, name: 'billing', log })
-  const app = await buildBilling({
-    ...kit,
-    database,
-    redis,
-    cache,
-    biller,
-    now,
+  const { app } = await buildBilling({
+    ...deps,
     ...(state ? { events: { redis: state, ...quickEvents } } : {}),
   })
   await app.ready()
 
-  /** Calls as a person, with the token that the gateway would send. */
+  /** The token that the gateway would send. */
+  const authorizationOf = (userId: Id<'usr'>) =>
+    `Bearer ${gateway.tokenFor({ userId, roles: [], tokenId: newId('tok') }, 'billing')}`
+
+  /** Calls as a person. */
   function person(userId: Id<'usr'> = newId('usr')) {
-    const tokenId = newId('tok')
-    const headers = () => ({
-      authorization: `Bearer ${gateway.tokenFor({ userId, roles: [], tokenId }, 'billing')}`,
-    })
+    const headers = () => ({ authorization: authorizationOf(userId) })
     return {
       userId,
       get: (url: string, query: Record<string, string> = {}) =>
@@ -129,8 +125,10 @@ export async function startBilling(options: { biller?: Biller; stateUrl?: string
 
   return {
     app,
+    authorizationOf,
     clock,
     database,
+    deps,
     gateway,
     logLines,
     payment,

@@ -2,9 +2,6 @@ import { tag, type Cache } from '@wattle/cache'
 import type { Payment } from '@wattle/contracts'
 import type { HistoryStore, PageRequest } from './history/history-store.ts'
 
-/** What the service may use of the Redis that all share. */
-export const budgetBytes = 64 * 2 ** 20
-
 export type PaymentCache = ReturnType<typeof paymentCache>
 
 const recentLimit = 10
@@ -24,6 +21,8 @@ export function paymentCache({ cache, store }: { cache: Cache; store: HistorySto
     history: {
       key: (userId: string, page: PageRequest) => [userId, page],
       ttl: '15m',
+      // A page of 20 is 7 KB, and a fifth of that compressed.
+      compressAbove: 2_048,
       tags: (userId) => [paymentsOf(userId)],
       load: (userId: string, page: PageRequest): Promise<Payment[]> =>
         store.paymentsOf(userId, { ...page, limit: page.limit + 1 }),

@@ -1,4 +1,4 @@
-import { createCache, keepBudget } from '@wattle/cache'
+import { createCache } from '@wattle/cache'
 import { reservationRoutes } from '@wattle/contracts'
 import { openDatabase } from '@wattle/database'
 import { consume, startRelay } from '@wattle/events'
@@ -13,6 +13,7 @@ import {
 } from '@wattle/identity'
 import { connectRedis, keySpace } from '@wattle/redis'
 import {
+  careFor,
   createCircuits,
   createClient,
   createLogger,
@@ -20,7 +21,6 @@ import {
   runService,
 } from '@wattle/service'
 import { buildPayment } from './app.ts'
-import { budgetBytes } from './cache.ts'
 import { paymentConfig, timingOf } from './config.ts'
 import { startJanitor } from './janitor/janitor.ts'
 import { reserveThrough } from './payment/billing.ts'
@@ -28,6 +28,7 @@ import { callbackUrlOf } from './processor/callbacks.ts'
 import { readSecrets } from './processor/standard-webhooks.ts'
 import { startSandbox } from './sandbox/start.ts'
 import type { DB } from './schema.ts'
+import { paymentWarming } from './warming.ts'
 
 const name = 'payment'
 
@@ -60,9 +61,6 @@ await runService({
       registry,
     })
     onClose('cache', () => cache.close())
-    const budget = keepBudget({ cache, bytes: budgetBytes })
-    budget.start()
-    onClose('cache budget', () => budget.stop())
 
     const state = connectRedis({ url: config.WATTLE_REDIS_STATE_URL, name, log })
     onClose('redis state', () => state.close())
@@ -107,7 +105,7 @@ await runService({
     const {
       app,
       janitor,
-      cache: lists,
+      cache: plan,
     } = await buildPayment({
       config,
       database,
@@ -132,8 +130,9 @@ await runService({
     onClose('janitor', () => janitorLoop.stop())
 
     const own = { redis: state, database, environment, group: name, streams: [name] }
-    const consumer = consume({ ...own, ...lists.onOwnEvents, concurrency: 4, log, registry })
+    const consumer = consume({ ...own, ...plan.onOwnEvents, concurrency: 4, log, registry })
     onClose('event consumer', () => consumer.stop())
+    careFor(app, { cache, onClose, ...paymentWarming({ plan, database, now }) })
     return app
   },
 })

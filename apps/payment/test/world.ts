@@ -76,6 +76,9 @@ export async function startPayment(
     outside?: Outside
     /** Runs before billing is asked; may wait. */
     beforeReserve?: () => Promise<unknown>
+    redisIsAway?: boolean
+    /** Adds to the app before it listens. */
+    add?: (parts: Pick<PaymentWorld, 'app' | 'cache' | 'plan' | 'database'>) => void
   } = {},
 ) {
   const outside = options.outside ?? (await startOutside())
@@ -94,7 +97,7 @@ export async function startPayment(
   const redis = connectRedis({ url: redisServer.url, name: 'payment', log })
   const keys = keySpace({ environment: 'test', service: 'payment' })
   const cache = createCache({ redis, keys, log, registry })
-  await redis.whenReady(5_000)
+  if (options.redisIsAway !== true) await redis.whenReady(5_000)
 
   const people = bearerAuthentication(
     internalTokenVerifier({ keys: localKeys(gateway.jwks), service: 'payment' }),
@@ -113,7 +116,11 @@ export async function startPayment(
     now: Date.now,
     random: Math.random,
   })
-  const { app, janitor } = await buildPayment({
+  const {
+    app,
+    janitor,
+    cache: plan,
+  } = await buildPayment({
     config,
     database,
     redis,
@@ -132,6 +139,7 @@ export async function startPayment(
         : Promise.resolve({ service: 'operations', roles: [] }),
     timing: { ...quick, ...options.timing },
   })
+  options.add?.({ app, cache, plan, database })
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
 
   const loops: Loop[] = []
@@ -273,9 +281,11 @@ export async function startPayment(
     logLines,
     outside,
     person,
+    plan,
     postgres,
     redis,
     redisServer,
+    registry,
     sandbox,
     send,
     startCallbacks,

@@ -15,7 +15,7 @@ import { createRegistry, createService, type ServiceOptions } from '@wattle/serv
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { addAccountRoutes } from './accounts.ts'
 import { background as runInBackground } from './background.ts'
-import { userCache } from './cache.ts'
+import { userCache, type UserCache } from './cache.ts'
 import { addInboxPage, type LocalInbox } from './mail/inbox.ts'
 import type { Mailer } from './mail/mailer.ts'
 import { addOperatorRoutes } from './operator/routes.ts'
@@ -56,8 +56,10 @@ export type UserDeps = Pick<ServiceOptions, 'config' | 'log' | 'registry' | 'aut
   readonly now?: () => number
 }
 
-/** The user service, ready to listen or to be injected into. */
-export async function buildUser(deps: UserDeps): Promise<FastifyInstance> {
+/** The user service, ready to listen or to be injected into, and what it caches. */
+export async function buildUser(
+  deps: UserDeps,
+): Promise<{ app: FastifyInstance; cache: UserCache }> {
   const { config, log, authenticate, registry = createRegistry('user') } = deps
   const { database, redis, state, passwords, signingKeys, secrets, publisher, mailer } = deps
   const { rules = defaultRules, now = Date.now } = deps
@@ -131,5 +133,5 @@ export async function buildUser(deps: UserDeps): Promise<FastifyInstance> {
   addPreferencesRoutes(app, { database, cache })
   publishJwks(app, () => currentKeys(signingKeys).jwks)
   if (deps.inbox !== undefined) addInboxPage(app, deps.inbox)
-  return app
+  return { app, cache }
 }

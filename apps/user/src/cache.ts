@@ -1,12 +1,9 @@
 import { createOutbox, type Cache } from '@wattle/cache'
 import type { Id } from '@wattle/contracts'
 import { queryOf, type Database, type Queries } from '@wattle/database'
-import { readPreferences } from './preferences-store.ts'
-import { readProfile } from './profile-store.ts'
+import { readPreferences, readPreferencesOfMany } from './preferences-store.ts'
+import { readProfile, readProfiles } from './profile-store.ts'
 import type { DB } from './schema.ts'
-
-/** What the service may use of the Redis that all share. */
-export const budgetBytes = 128 * 2 ** 20
 
 export type UserCache = ReturnType<typeof userCache>
 
@@ -19,6 +16,10 @@ type Writes = {
 /**
  * Everything that the user service caches, and what removes it. A key ends in the user id; e-mail addresses never stand
  * in keys, and password hashes are never cached.
+ *
+ * The list of a person's sessions is not cached. Whoever looks at it wants to know who is logged in now; and each use of
+ * a session is written into it once a minute, so that a list which is never old would be found by nobody but those who
+ * look twice within a minute. It is an index range of five rows. And whether a session is good is never asked of a cache.
  */
 export function userCache({
   cache,
@@ -34,11 +35,13 @@ export function userCache({
       key: (userId: Id<'usr'>) => [userId],
       ttl: '1h',
       load: (userId: Id<'usr'>) => readProfile(database, userId),
+      loadMany: (all) => readProfiles(database, all.flat()),
     },
     preferences: {
       key: (userId: Id<'usr'>) => [userId],
       ttl: '1h',
       load: (userId: Id<'usr'>) => readPreferences(database, userId),
+      loadMany: (all) => readPreferencesOfMany(database, all.flat()),
     },
   })
   const rules = cache.rules<Writes>({

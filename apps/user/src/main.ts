@@ -1,4 +1,4 @@
-import { createCache, keepBudget } from '@wattle/cache'
+import { createCache } from '@wattle/cache'
 import { openDatabase } from '@wattle/database'
 import {
   bearerAuthentication,
@@ -11,9 +11,8 @@ import {
   watchedKeys,
 } from '@wattle/identity'
 import { connectRedis, keySpace } from '@wattle/redis'
-import { createLogger, createRegistry, runService } from '@wattle/service'
+import { careFor, createLogger, createRegistry, runService } from '@wattle/service'
 import { buildUser } from './app.ts'
-import { budgetBytes } from './cache.ts'
 import { userConfig } from './config.ts'
 import { startJanitor } from './janitor.ts'
 import { localInbox } from './mail/inbox.ts'
@@ -22,6 +21,7 @@ import { createPasswords } from './passwords.ts'
 import type { DB } from './schema.ts'
 import { countriesFrom } from './session/countries.ts'
 import { revocationLog } from './session/revocation-log.ts'
+import { userWarming } from './warming.ts'
 
 const name = 'user'
 
@@ -45,9 +45,6 @@ await runService({
     const keys = keySpace({ environment: config.WATTLE_ENV, service: name })
     const cache = createCache({ redis, keys, log, registry })
     onClose('cache', () => cache.close())
-    const budget = keepBudget({ cache, bytes: budgetBytes })
-    budget.start()
-    onClose('cache budget', () => budget.stop())
 
     const state = connectRedis({ url: config.WATTLE_REDIS_STATE_URL, name, log })
     onClose('redis state', () => state.close())
@@ -82,7 +79,7 @@ await runService({
     const mailer =
       inbox ?? httpMailer({ url: mailUrl ?? '', ...(token === undefined ? {} : { token }) })
     onClose('mailer', () => mailer.close())
-    return buildUser({
+    const { app, cache: plan } = await buildUser({
       config,
       log,
       registry,
@@ -99,5 +96,7 @@ await runService({
       ...(inbox === undefined ? {} : { inbox }),
       ...(table === undefined ? {} : { countryOf: countriesFrom(table) }),
     })
+    careFor(app, { cache, onClose, ...userWarming({ plan, database, now: Date.now }) })
+    return app
   },
 })

@@ -27,6 +27,21 @@ export async function readPreferences(
   return row && toPreferences(row)
 }
 
+/** Of many people, in the order of their ids; undefined where nobody has one. */
+export async function readPreferencesOfMany(
+  { kysely }: Pick<Queries<DB>, 'kysely'>,
+  userIds: readonly Id<'usr'>[],
+): Promise<(Preferences | undefined)[]> {
+  const rows = await kysely
+    .selectFrom('preferences')
+    .select('user_id')
+    .select(columns)
+    .where('user_id', 'in', [...userIds, ''])
+    .execute()
+  const byId = new Map(rows.map((row) => [row.user_id, toPreferences(row)]))
+  return userIds.map((userId) => byId.get(userId))
+}
+
 /** The changed preferences; undefined when there are none of this person, or not in `expectedVersion`. */
 export async function changePreferences(
   { kysely }: Pick<Queries<DB>, 'kysely'>,

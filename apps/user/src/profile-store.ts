@@ -28,6 +28,20 @@ export async function readProfile(
   return row && toProfile(row)
 }
 
+/** Of many people, in the order of their ids; undefined where nobody has one. */
+export async function readProfiles(
+  { kysely }: Pick<Queries<DB>, 'kysely'>,
+  userIds: readonly Id<'usr'>[],
+): Promise<(Profile | undefined)[]> {
+  const rows = await kysely
+    .selectFrom('users')
+    .select(profileColumns)
+    .where('id', 'in', [...userIds, ''])
+    .execute()
+  const byId = new Map(rows.map((row) => [row.id, toProfile(row)]))
+  return userIds.map((userId) => byId.get(userId))
+}
+
 /** The changed profile; undefined when nobody has this id, or not in `expectedVersion`. */
 export async function changeProfile(
   { kysely }: Pick<Queries<DB>, 'kysely'>,

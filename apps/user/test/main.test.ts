@@ -69,6 +69,8 @@ describe('M1 the user process', () => {
       body: JSON.stringify({ email: 'a@b.example', password: 'long enough', name: 'A' }),
     })
     expect(reply.status).toBe(201)
+    const metrics = await (await fetch(`${url}/metrics`)).text()
+    expect(metrics).toMatch(/wattle_cache_budget_bytes\{[^}]*\} 134217728\n/)
     child.kill('SIGTERM')
     expect(await ended).toMatchObject({ code: 0, errors: '' })
   })

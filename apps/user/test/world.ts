@@ -122,7 +122,7 @@ export async function startUser(
     ...(lockout === undefined ? {} : { lockout }),
     ...(countryOf === undefined ? {} : { countryOf }),
   }
-  const app = await buildUser(deps)
+  const { app } = await buildUser(deps)
 
   /** Calls as this person, with the token that the gateway would send. */
   function callAs(userId: Id<'usr'>) {
@@ -175,6 +175,10 @@ export async function startUser(
       headers: { 'x-forwarded-for': from, 'user-agent': userAgent },
       payload: { refreshToken },
     })
+
+  /** What the gateway sends in the place of an access token. */
+  const authorizationOf = async (accessToken: string) =>
+    `Bearer ${gateway.tokenFor(await app.accessTokens.verify(accessToken), 'user')}`
 
   /** Calls with an access token, as the gateway would once it has checked it. */
   async function callWith(accessToken: string) {
@@ -230,6 +234,7 @@ export async function startUser(
 
   return {
     app,
+    authorizationOf,
     callAs,
     callWith,
     clock,

@@ -14,6 +14,9 @@ export type PageRequest = {
   readonly limit: number
 }
 
+/** What is asked for where nothing is said. */
+export const firstPage: PageRequest = { filters: {}, limit: 20 }
+
 export type HistoryStore = ReturnType<typeof historyStore>
 
 /** Reads lists of payments. What is returned is plain JSON, ready to be cached. */
