@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createChannel } from '@wattle/redis'
 import type { CacheOptions } from './cache-options.ts'
 import { createCounter, type CounterKind } from './counter.ts'
@@ -71,6 +72,11 @@ export type Cache = {
   decodeRefs(text: string): Ref[]
   /** Whether this process has proof, not older than a second, of having heard every invalidation. */
   readonly synchronized: boolean
+  /**
+   * Resolves to whether it has it, after `timeoutMs` at the latest. Never rejects. Nobody has to wait for it: until then reads
+   * load, and invalidations are kept.
+   */
+  whenSynchronized(timeoutMs: number): Promise<boolean>
   statistics(): Record<string, KindStatistics>
   /** From now on every read loads; invalidations go on, so that it can be switched on again at any time. */
   switchOff(): void
@@ -79,6 +85,7 @@ export type Cache = {
   close(): void
 }
 
+const synchronizedPollMs = 5
 const janitorEveryMs = 10 * 60_000
 /** Names that the cache uses for keys of its own. */
 const reserved = new Set([
@@ -271,6 +278,11 @@ export function createCache(options: CacheOptions): Cache {
     decodeRefs: (text) =>
       decodeRefs(text, (name) => [...cores.values()].find((core) => core.name === name)?.names),
     get synchronized() {
+      return channel.trusted
+    },
+    async whenSynchronized(timeoutMs) {
+      const untilMs = performance.now() + timeoutMs
+      while (!channel.trusted && performance.now() < untilMs) await sleep(synchronizedPollMs)
       return channel.trusted
     },
     statistics: statistics.snapshot,

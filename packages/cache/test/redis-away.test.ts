@@ -11,6 +11,15 @@ describe('C23 Redis slow or gone', () => {
     })
     expect(await plan.thing.read('x')).toMatchObject({ value: 'x', status: 'bypass' })
     expect((await cache.invalidate([plan.thing.ref('x')])).outcome).toBe('deferred')
+    expect(await cache.whenSynchronized(50)).toBe(false)
+  })
+
+  test('who waits until it is synchronized gets the first hit', async ({ openAt, server }) => {
+    const { cache } = openAt(server.url)
+    const thing = cache.kind<number>('thing', { ttl: '1m' })
+    expect(await cache.whenSynchronized(10_000)).toBe(true)
+    expect((await thing.read('x', () => 1)).status).toBe('miss')
+    await eventually(async () => expect((await thing.read('x', () => 2)).value).toBe(1))
   })
 
   test('frozen: the first read waits no longer than the deadline, later ones not at all, and it comes back', async ({
