@@ -5,19 +5,25 @@ import type { WorkerProcess } from './worker-process.ts'
 
 export type FaultContext = {
   group: TestSentinelGroup
+  /** Where a feature needs one. */
+  state: TestSentinelGroup | undefined
   /** Between one of the processes and the nodes, in the order of the nodes. */
   proxies: readonly SubscriberProxy[]
   workers: readonly WorkerProcess[]
   random: Random
   say: (line: string) => void
   /** Waits for the end of a process that was killed, and starts another. */
-  replace(worker: WorkerProcess): Promise<void>
+  replace(worker: WorkerProcess): Promise<WorkerProcess>
 }
 
 export type Fault = {
   name: string
   /** Needs a group in which a failover can succeed. */
   failover: boolean
+  /** Befalls the `state` group, so it is for runs with a feature that needs one. */
+  needsState?: boolean
+  /** What other namespaces keep on the same Redis goes too. */
+  emptiesRedis?: boolean
   bounds: Bounds
   /** Breaks something and mends it; what it resolves to is noted in the phase. */
   inject(context: FaultContext): Promise<{ thawed?: Phase['thawed'] } | void>
