@@ -9,7 +9,8 @@ import { createNeighbour } from './features/neighbour.ts'
 import { createBooks, readBooks } from './features/source-books.ts'
 import type { History, Load, Phase } from './history.ts'
 import type { ToWorker, WorkerSettings } from './messages.ts'
-import { clockMs, createPlan } from './plan.ts'
+import { clockMs } from './clock.ts'
+import { createPlan } from './plan.ts'
 import { createSource, openSource } from './source.ts'
 import { startSubscriberProxy } from './subscriber-proxy.ts'
 import { startWorker, type WorkerProcess } from './worker-process.ts'
@@ -118,7 +119,7 @@ export async function openArena({
     /** One fault under load, its healing, some calm, and an audit of every tier. */
     async phase(fault: Fault, { calmMs }: { calmMs: number }): Promise<void> {
       if (fault.failover) await group.whenReady(60_000)
-      if (fault.needsState) await state?.whenReady(60_000)
+      if (fault.needs === 'state') await state?.whenReady(60_000)
       await neighbour?.settle()
       const fromMs = clockMs()
       all({ type: 'go' })

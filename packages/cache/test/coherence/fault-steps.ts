@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { eventually, startProxy, type TestSentinelGroup } from '@wattle/testkit'
 import type { FaultContext } from './fault.ts'
-import { clockMs } from './plan.ts'
+import { clockMs } from './clock.ts'
 
 /** Hurts what is between a process and the nodes, for a while. */
 export async function during<T extends { heal(): void }>(

@@ -1,4 +1,5 @@
 import type { Random, TestSentinelGroup } from '@wattle/testkit'
+import type { Feature } from './features/names.ts'
 import type { Bounds, Phase } from './history.ts'
 import type { SubscriberProxy } from './subscriber-proxy.ts'
 import type { WorkerProcess } from './worker-process.ts'
@@ -20,8 +21,8 @@ export type Fault = {
   name: string
   /** Needs a group in which a failover can succeed. */
   failover: boolean
-  /** Befalls the `state` group, so it is for runs with a feature that needs one. */
-  needsState?: boolean
+  /** For runs with this feature, or one that needs the `state` group. */
+  needs?: Feature | 'state'
   /** What other namespaces keep on the same Redis goes too. */
   emptiesRedis?: boolean
   bounds: Bounds

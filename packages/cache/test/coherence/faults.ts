@@ -124,6 +124,18 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: 'killed in a put',
+    failover: false,
+    needs: 'write-behind',
+    bounds: { ...calm, lostWriterMs: 4_000 },
+    async inject({ workers: [victim], replace }) {
+      for (let n = 0; n < 3 && victim; n++) {
+        victim.tell({ type: 'die in a put' })
+        victim = await replace(victim)
+      }
+    },
+  },
+  {
     name: 'master killed',
     failover: true,
     bounds: repaired,
@@ -172,7 +184,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'state frozen',
     failover: false,
-    needsState: true,
+    needs: 'state',
     bounds: calm,
     async inject({ state }) {
       const master = await state?.master()
@@ -186,7 +198,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'state master killed',
     failover: false,
-    needsState: true,
+    needs: 'state',
     bounds: { ...calm, stateForgets: true },
     async inject({ state }) {
       const master = await state?.master()
@@ -212,9 +224,12 @@ export const faults: readonly Fault[] = [
   },
 ]
 
+export const isThere = (needs: Fault['needs'], features: readonly Feature[]): boolean =>
+  needs === undefined || (needs === 'state' ? needsState(features) : features.includes(needs))
+
 /** Those that there can be in a run with these features. */
 export const faultsFor = (features: readonly Feature[]): readonly Fault[] =>
-  faults.filter((fault) => !fault.needsState || needsState(features))
+  faults.filter(({ needs }) => isThere(needs, features))
 
 export function faultNamed(name: string): Fault {
   const found = faults.find((fault) => fault.name === name)

@@ -3,8 +3,8 @@ import { parseArgs } from 'node:util'
 import { randomFrom } from '@wattle/testkit'
 import { violationsIn, type Report } from './checker.ts'
 import type { Fault } from './fault.ts'
-import { faultNamed, faults, faultsFor } from './faults.ts'
-import { features, featuresNamed, needsState, type Feature } from './features/names.ts'
+import { faultNamed, faults, faultsFor, isThere } from './faults.ts'
+import { features, featuresNamed, type Feature } from './features/names.ts'
 import { formatActivity, formatBounds, formatNinesTable, formatViolations } from './format.ts'
 import { runSuite } from './suite.ts'
 
@@ -55,8 +55,8 @@ let on: readonly Feature[]
 try {
   on = featuresNamed(values.feature)
   chosen = values.fault?.map(faultNamed) ?? faultsFor(on)
-  const wrong = chosen.find((fault) => fault.needsState && !needsState(on))
-  if (wrong) throw new Error(`The fault "${wrong.name}" needs --feature write-behind or locks.`)
+  const wrong = chosen.find(({ needs }) => !isThere(needs, on))
+  if (wrong) throw new Error(`The fault "${wrong.name}" needs --feature write-behind.`)
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exit(2)

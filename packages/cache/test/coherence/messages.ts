@@ -33,6 +33,8 @@ export type ToWorker =
   | { type: 'skew'; skewMs: number }
   /** Kill yourself after the next commit, before the invalidation. */
   | { type: 'die after a commit' }
+  /** Kill yourself while the next put to a row that is written behind is under way. */
+  | { type: 'die in a put' }
   | { type: 'token'; row: number; version: number; token: string }
   | { type: 'close' }
 

@@ -30,6 +30,8 @@ export function createPlan(features: readonly Feature[]) {
   return {
     kinds,
     rowCount: kinds.length * rowsOfKind,
+    /** Of the kinds that features add; they come last. */
+    addedRows: 2 * added.length * rowsOfKind,
     kindOf(row: number): Kind {
       const kind = kinds[Math.floor(row / rowsOfKind)]
       if (!kind) throw new RangeError(`there is no row ${row}`)
@@ -55,6 +57,3 @@ export const valueOf = (row: number, version: number): Value => ({
 
 /** Rows that share a tag that is known before they are loaded. */
 export const groupOf = (row: number) => row % 3
-
-/** Milliseconds since the epoch, with fractions, on a clock that all processes of a machine share and nobody sets back. */
-export const clockMs = () => performance.timeOrigin + performance.now()

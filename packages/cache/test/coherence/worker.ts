@@ -3,7 +3,8 @@ import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises'
 import { randomFrom } from '@wattle/testkit'
 import { openFeatures } from './features/open.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts'
-import { clockMs, createPlan, rowsOfKind, type Value } from './plan.ts'
+import { clockMs } from './clock.ts'
+import { createPlan, rowsOfKind, type Value } from './plan.ts'
 import { createRecorder } from './recorder.ts'
 import { openSource } from './source.ts'
 import { openSubject, type Seen } from './subject.ts'
@@ -12,7 +13,7 @@ import { createWrites } from './writes.ts'
 const settings = JSON.parse(process.env['SETTINGS'] ?? '') as WorkerSettings
 const random = randomFrom(settings.seed)
 const plan = createPlan(settings.features)
-const { rowCount, kindOf } = plan
+const { rowCount, addedRows, kindOf } = plan
 const source = openSource(settings.databaseUrl)
 const recorder = createRecorder(settings.process)
 const broken: { process: number; what: string; atMs: number }[] = []
@@ -21,6 +22,7 @@ let loads = 0
 let writes = 0
 let going = false
 let dieAfterCommit = false
+let dieInPut = false
 
 const say = (message: FromWorker) => void process.send?.(message)
 const complain = (what: string) =>
@@ -49,9 +51,12 @@ const writeRow = createWrites({ settings, plan, subject, source, recorder, featu
 
 const anyRow = () => random.below(rowCount)
 
-/** Every other row is seldom written: what is lost of those is not soon covered by the next write. */
+/**
+ * Every other row is seldom written: what is lost of those is not soon covered by the next write. What features add is
+ * written more often than the rest.
+ */
 function rowToWrite(): number {
-  const row = anyRow()
+  const row = random.chance(0.5) ? anyRow() : rowCount - 1 - random.below(addedRows || rowCount)
   return row % 2 === 1 && random.chance(0.85) ? row - 1 : row
 }
 
@@ -78,9 +83,10 @@ async function readAfter(row: number, version: number, token: string): Promise<v
   ])
 }
 
+const kill = () => process.kill(process.pid, 'SIGKILL')
 /** Where a process is to die after a commit, here. */
 function dying(): void {
-  if (dieAfterCommit) process.kill(process.pid, 'SIGKILL')
+  if (dieAfterCommit) kill()
 }
 function committed(value: Value): Value {
   writes++
@@ -90,6 +96,8 @@ function committed(value: Value): Value {
 
 /** Writes, and reads its own write. */
 async function write(row: number): Promise<void> {
+  // Anywhere from the lease to the answer.
+  if (dieInPut && kindOf(row).way === 'behind') setTimeout(kill, 12 * random.next())
   const written = await writeRow(row)
   if (!written) return
   const { version, token } = written
@@ -182,6 +190,9 @@ async function obey(message: ToWorker): Promise<void> {
       return
     case 'die after a commit':
       dieAfterCommit = true
+      return
+    case 'die in a put':
+      dieInPut = true
       return
     case 'token':
       return readAfter(message.row, message.version, message.token).catch(refused)

@@ -101,7 +101,7 @@ export function openBackground({
 
   let accused = 0
   const audit = on.includes('audit')
-    ? auditCache({ cache, rate: 40, settleMs, everyMs: 500, sampleEvery: 8 })
+    ? auditCache({ cache, rate: 100, settleMs, everyMs: 300, sampleEvery: 4 })
     : undefined
   audit?.start()
   if (audit) stops.push(audit.stop)

@@ -1,6 +1,7 @@
 import type { RedisConnection } from '@wattle/redis'
 import type { Cache, LoadedKind, SqlQuery, WriteBehind } from '../../../src/index.ts'
-import { clockMs, rowsOfKind, valueOf, type Kind, type Plan, type Value } from '../plan.ts'
+import { clockMs } from '../clock.ts'
+import { rowsOfKind, valueOf, type Kind, type Plan, type Value } from '../plan.ts'
 import type { Put } from './facts.ts'
 import { deliver } from './source-books.ts'
 
@@ -20,6 +21,7 @@ export function openBehind({
   plan,
   memberOf,
   query,
+  pause,
   written,
 }: {
   cache: Cache
@@ -28,6 +30,8 @@ export function openBehind({
   plan: Plan
   memberOf: (row: number) => LoadedKind<Load> | undefined
   query: SqlQuery
+  /** A source that takes its time is what lets a load or another change come between. */
+  pause: () => Promise<unknown>
   /** After each batch that was committed, before anybody is told. */
   written: () => void
 }) {
@@ -45,6 +49,7 @@ export function openBehind({
         const rows = changes.map(({ value, version }) => {
           return { row: value.row, value: value.version, version }
         })
+        await pause()
         await deliver(query, rows)
         written()
       },

@@ -115,11 +115,13 @@ describe('C25 what the checker finds of locks', () => {
 
 describe('C20 C22 what the checker finds of audit, budget, and features that did nothing', () => {
   test('the audit may accuse an entry until what was committed has been told and is due', () => {
-    const accused = (atMs: number) => ({
-      accusations: [{ process: 1, row: 0, tier: 'l2', atMs } as const],
+    const accused = (tier: 'l1' | 'l2', atMs: number) => ({
+      accusations: [{ process: 1, row: 0, tier, atMs }],
     })
-    expect(broken(accused(1_500))).toEqual([])
-    expect(broken(accused(10_000))).toEqual(only('audit'))
+    expect(broken(accused('l2', 1_200))).toEqual([])
+    expect(broken(accused('l2', 1_500))).toEqual(only('audit'))
+    expect(broken(accused('l1', 1_500))).toEqual([])
+    expect(broken(accused('l1', 3_000))).toEqual(only('audit'))
   })
 
   test('keys of a neighbour that are gone, and a feature that has done nothing', () => {

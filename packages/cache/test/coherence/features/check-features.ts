@@ -129,7 +129,8 @@ export function checkAccusations(
   for (const { process, row, tier, atMs } of accusations) {
     const isDue = ({ version }: { version: number }) => {
       const invalidation = told.get(`${row} ${version}`)
-      return invalidation !== undefined && bindsAt(invalidation, 'lagging') < atMs - 2 * settleMs
+      const seenBy = tier === 'l1' ? 'lagging' : 'direct'
+      return invalidation !== undefined && bindsAt(invalidation, seenBy) < atMs - settleMs
     }
     const before = commits.filter((commit) => commit.row === row && commit.atMs <= atMs)
     if (!before.every(isDue)) continue

@@ -1,5 +1,6 @@
 import type { Locks, SqlQuery } from '../../../src/index.ts'
-import { clockMs, type Value } from '../plan.ts'
+import { clockMs } from '../clock.ts'
+import { type Value } from '../plan.ts'
 import { FenceError } from '../source.ts'
 import type { Hold } from './facts.ts'
 import { fence } from './source-books.ts'

@@ -42,7 +42,7 @@ export function openFeatures({
   // In every process: a load of such a kind has to know what waits.
   const behind =
     state && on.includes('write-behind')
-      ? openBehind({ cache, state, process, plan, memberOf, query, written: died })
+      ? openBehind({ cache, state, process, plan, memberOf, query, pause, written: died })
       : undefined
   const note = (hold: Hold) => {
     holds.push(hold)
