@@ -28,9 +28,14 @@ export async function command(
   }
 }
 
-export async function freezeWorker({ workers }: FaultContext, meanwhile: () => Promise<unknown>) {
+/** Stops a process in the middle of its work. */
+export async function freezeWorker(
+  { workers, random }: FaultContext,
+  meanwhile: () => Promise<unknown>,
+) {
   const [victim] = workers
   if (!victim) throw new Error('there is no process to freeze')
+  await wait(300 + random.below(500))
   victim.signal('SIGSTOP')
   await meanwhile()
   const atMs = clockMs()
