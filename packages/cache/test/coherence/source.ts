@@ -27,9 +27,12 @@ export class FenceError extends Error {
   override readonly name = 'FenceError'
 }
 
+/** Whether that says that another transaction has kept the row for too long: that of a process that stands still. */
+export const isRowKept = (cause: unknown): boolean => (cause as { code?: unknown }).code === '55P03'
+
 /** What every process does with the table. */
 export function openSource(url: string) {
-  const pool = new Pool({ connectionString: url, max: 12 })
+  const pool = new Pool({ connectionString: url, max: 12, options: '-c lock_timeout=1000' })
   pool.on('error', () => undefined)
   return {
     async load(row: number): Promise<Value> {

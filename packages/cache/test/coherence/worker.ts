@@ -6,7 +6,7 @@ import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts'
 import { clockMs } from './clock.ts'
 import { createPlan, rowsOfKind, type Value } from './plan.ts'
 import { createRecorder } from './recorder.ts'
-import { openSource } from './source.ts'
+import { isRowKept, openSource } from './source.ts'
 import { openSubject, type Seen } from './subject.ts'
 import { createWrites } from './writes.ts'
 
@@ -107,9 +107,9 @@ async function write(row: number): Promise<void> {
   await read(row)
 }
 
-/** What a feature may refuse while it cannot keep its promise is counted, everything else is a broken one. */
+/** What the source, or a feature, may refuse for a while. Everything else is a broken promise. */
 function refused(cause: unknown): void {
-  if (!features.refused(cause)) complain(`a call rejected: ${String(cause)}`)
+  if (!isRowKept(cause) && !features.refused(cause)) complain(`a call rejected: ${String(cause)}`)
 }
 
 /** Repeats `act` with pauses, while the load is on. */
