@@ -8,6 +8,7 @@ import { inspect, type Seen } from './inspect.ts'
 import { internalsOf } from './internals.ts'
 import { counterIn, gaugeIn } from './metrics.ts'
 import type { ReadSample } from './reads.ts'
+import { pendingFirst } from './write-behind/pending-first.ts'
 
 export type AuditOptions = {
   cache: Cache
@@ -78,7 +79,8 @@ export function auditCache(options: AuditOptions): Audit {
 
   const trusts = () => cache.enabled && cache.synchronized && space.channel.shards.every(isSettled)
 
-  function load({ kind, load: read }: ReadSample): Promise<unknown> {
+  function load({ kind, key, load: source }: ReadSample): Promise<unknown> {
+    const read = pendingFirst(kind, kind.names.encode(key), source)
     return new Promise((loaded, failed) => {
       const { name, policy } = kind
       const asked = { kind: name, timeoutMs: policy.hardTimeoutMs, load: read, loaded, failed }

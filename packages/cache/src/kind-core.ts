@@ -8,6 +8,7 @@ import type { Policy } from './policy.ts'
 import type { Remote } from './remote.ts'
 import { shardFor, type Space } from './space.ts'
 import { isCovered, parseToken, type Position } from './token.ts'
+import { pendingFirst } from './write-behind/pending-first.ts'
 
 export type ReadOptions = {
   /** Tags of the entry, in addition to the kind's. */
@@ -176,8 +177,7 @@ export class KindCore extends KindL1 implements LocalKind {
     const isName = isPlain(key)
     const encoded = isName ? key : this.names.encode(key)
     const id = isName ? key : localKey(encoded)
-    const { overlay } = this
-    const load = overlay && source ? () => overlay(encoded, source) : source
+    const load = source && pendingFirst(this, encoded, source)
     const position = options?.after === undefined ? undefined : parseToken(options.after)
     const shard = this.shardOf(encoded)
     const covered =

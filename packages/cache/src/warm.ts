@@ -2,6 +2,7 @@ import { Flight } from './flight.ts'
 import { kindInternalsOf } from './internals.ts'
 import { localKey } from './kind-name.ts'
 import type { LoadedKind, Loader } from './plan.ts'
+import { pendingFirst } from './write-behind/pending-first.ts'
 
 /** An entry that is to be in Redis before somebody asks for it. */
 export type Warm = { readonly kind: LoadedKind<Loader>; readonly args: readonly unknown[] }
@@ -29,7 +30,8 @@ export async function warmEntry(
   const { core, plan, keyOf } = kindInternalsOf(kind)
   const encoded = core.names.encode(keyOf(args))
   const id = localKey(encoded)
-  const load = () => (loadOne ? loadOne(args) : plan.load(...(args as never[])))
+  const source = () => (loadOne ? loadOne(args) : plan.load(...(args as never[])))
+  const load = pendingFirst(core, encoded, source)
   const request = core.requestOf(load, { tags: plan.tags?.(...(args as never[])) }, args)
 
   async function fly(refreshOf: number) {

@@ -1,9 +1,16 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { randomFrom, startDatabase, startSentinelGroup } from '@wattle/testkit'
+import { agreement } from './agreement.ts'
+import { createCollected } from './collected.ts'
 import type { Fault } from './fault.ts'
-import type { Audit, History, Load, Phase } from './history.ts'
-import type { Batch, ToWorker, WorkerSettings } from './messages.ts'
-import { clockMs, kindOf, owners, rowCount } from './plan.ts'
+import type { Missing } from './features/facts.ts'
+import { needsState, type Feature } from './features/names.ts'
+import { createNeighbour } from './features/neighbour.ts'
+import { createBooks, readBooks } from './features/source-books.ts'
+import type { History, Load, Phase } from './history.ts'
+import type { ToWorker, WorkerSettings } from './messages.ts'
+import { clockMs } from './clock.ts'
+import { createPlan } from './plan.ts'
 import { createSource, openSource } from './source.ts'
 import { startSubscriberProxy } from './subscriber-proxy.ts'
 import { startWorker, type WorkerProcess } from './worker-process.ts'
@@ -17,18 +24,35 @@ export type ArenaOptions = {
   processes: number
   modules: WorkerSettings['modules']
   writesPerSecond: number
+  /** What is switched on in the processes. Default nothing. */
+  features?: readonly Feature[]
   say: (line: string) => void
 }
 
 /** A Sentinel group, a database and the processes of one run; faults are put to them one after another. */
 export type Arena = Awaited<ReturnType<typeof openArena>>
 
-export async function openArena({ seed, processes, modules, writesPerSecond, say }: ArenaOptions) {
+export async function openArena({
+  seed,
+  processes,
+  modules,
+  writesPerSecond,
+  features = [],
+  say,
+}: ArenaOptions) {
   const stack = new AsyncDisposableStack()
   const random = randomFrom(seed)
-  const group = stack.use(await startSentinelGroup({ services: ['billing'] }))
+  const plan = createPlan(features)
+  const services = ['billing']
+  const [group, state] = await Promise.all([
+    startSentinelGroup({ services }),
+    needsState(features) ? startSentinelGroup({ group: 'state', services }) : undefined,
+  ])
+  stack.use(group)
+  stack.use(state)
   const database = stack.use(await startDatabase())
-  await createSource(database)
+  await createSource(database, plan.rowCount)
+  await createBooks(database)
   const source = stack.adopt(openSource(database.ownerUrl), ({ close }) => close())
   const proxies = await Promise.all(
     group.nodes.map(({ port }) => startSubscriberProxy({ port, random })),
@@ -37,22 +61,9 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
   const throughProxies = Object.fromEntries(
     group.nodes.map(({ port }, index) => [port, proxies[index]?.port ?? port]),
   )
-
-  const history: History = {
-    rows: Array.from({ length: rowCount }, (_, row) => {
-      const { name, way, strict } = kindOf(row)
-      return { kind: name, strict, tagsInTurn: way === 'valueTag' ? owners : 1 }
-    }),
-    commits: [],
-    invalidations: [],
-    reads: [],
-    phases: [],
-    late: [],
-    broken: [],
-  }
-  const collected = history as { -readonly [K in keyof History]: History[K][number][] }
-  const totals = new Map<WorkerProcess | undefined, { loads: number; writes: number }>()
-  let retired = { loads: 0, writes: 0 }
+  const collected = createCollected(plan)
+  const neighbour = features.includes('budget') ? createNeighbour(group) : undefined
+  const missing: Missing[] = []
 
   const workers: WorkerProcess[] = []
   let nextProcess = 0
@@ -63,7 +74,9 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
       process: number,
       seed: seed + 1_000 * (number + 1),
       redisUrl: group.urlFor('billing'),
+      stateUrl: state?.urlFor('billing'),
       databaseUrl: database.ownerUrl,
+      features,
       modules,
       // Faults of the network befall one of them, as they do.
       ports: role === 'far' ? throughProxies : {},
@@ -73,14 +86,10 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
       writesPerSecond,
     }
     let self: WorkerProcess | undefined
-    const onBatch = ({ reads, invalidations, late, broken, loads, writes }: Batch) => {
-      if (reads.row.length > 0) collected.reads.push(reads)
-      collected.invalidations.push(...invalidations)
-      collected.late.push(...late)
-      collected.broken.push(...broken)
-      if (self) totals.set(self, { loads, writes })
-    }
-    self = await startWorker(settings, { onBatch, onToken: (token) => forward(number, token) })
+    self = await startWorker(settings, {
+      onBatch: (batch) => collected.add(self, batch),
+      onToken: (token) => forward(number, token),
+    })
     return self
   }
 
@@ -98,65 +107,26 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
     for (const worker of workers) worker.tell(message)
   }
 
-  /** Loads and writes so far. */
-  function work(): Load {
-    const sum = { ...retired }
-    for (const { loads, writes } of totals.values()) {
-      sum.loads += loads
-      sum.writes += writes
-    }
-    return sum
-  }
   async function workDuring(ms: number): Promise<Load> {
-    const before = work()
+    const before = collected.work()
     await wait(ms)
-    const after = work()
+    const after = collected.work()
     return { loads: after.loads - before.loads, writes: after.writes - before.writes }
-  }
-
-  /** Asks every process for every row, again and again, until all agree with the source. Nobody writes meanwhile. */
-  async function agreement(
-    deadlineMs: number,
-    sinceMs: number,
-    isMadeUpFor: boolean,
-  ): Promise<Audit> {
-    const versions = await source.versions()
-    const invalidated = new Map<number, Set<number>>()
-    for (const { row, version } of history.invalidations) {
-      invalidated.set(row, (invalidated.get(row) ?? new Set()).add(version))
-    }
-    // Where a writer died before it could invalidate, only an outbox makes up for it.
-    const owed = (row: number) =>
-      isMadeUpFor || (invalidated.get(row)?.size ?? 0) >= (versions[row] ?? 1) - 1
-    for (;;) {
-      const answers = await Promise.all(workers.map((worker) => worker.audit()))
-      const differing = answers.flatMap((answer, index) =>
-        answer.versions.flatMap((version, row) =>
-          version === versions[row] || !owed(row)
-            ? []
-            : [
-                `${kindOf(row).name} ${row} in process ${workers[index]?.process}: version ${version} from ` +
-                  `${answer.origins[row]}, not ${versions[row]}`,
-              ],
-        ),
-      )
-      if (differing.length === 0) return { agreedAfterMs: clockMs() - sinceMs, differing }
-      if (clockMs() > deadlineMs) return { agreedAfterMs: undefined, differing }
-      await wait(50)
-    }
   }
 
   let baseline: Load | undefined
   return {
-    history,
     /** One fault under load, its healing, some calm, and an audit of every tier. */
     async phase(fault: Fault, { calmMs }: { calmMs: number }): Promise<void> {
       if (fault.failover) await group.whenReady(60_000)
+      if (fault.needs === 'state') await state?.whenReady(60_000)
+      await neighbour?.settle()
       const fromMs = clockMs()
       all({ type: 'go' })
       const { thawed = [] } =
         (await fault.inject({
           group,
+          state,
           proxies,
           workers,
           random,
@@ -164,12 +134,11 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
           /** A process that was killed, and one in its place. */
           async replace(worker) {
             await worker.exited
-            const { loads, writes } = totals.get(worker) ?? { loads: 0, writes: 0 }
-            totals.delete(worker)
-            retired = { loads: retired.loads + loads, writes: retired.writes + writes }
+            collected.retire(worker)
             const successor = await start('successor')
             workers[workers.indexOf(worker)] = successor
             successor.tell({ type: 'go' })
+            return successor
           },
         })) ?? {}
       const healedMs = clockMs()
@@ -177,8 +146,18 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
       const after = await workDuring(1_000)
       baseline ??= after
       await Promise.all(workers.map((worker) => worker.pause()))
-      const deadlineMs = Math.max(healedMs + agreeWithinMs, clockMs() + 1_000)
-      const audit = await agreement(deadlineMs, clockMs(), fault.bounds.lostWriterMs !== undefined)
+      const sinceMs = clockMs()
+      const audit = await agreement({
+        deadlineMs: Math.max(healedMs + agreeWithinMs, sinceMs + (state ? 4_000 : 1_000)),
+        sinceMs,
+        isMadeUpFor: fault.bounds.lostWriterMs !== undefined,
+        workers,
+        source,
+        plan,
+        collected,
+      })
+      const gone = (await neighbour?.missing()) ?? 0
+      if (gone > 0 && !fault.emptiesRedis) missing.push({ keys: gone, atMs: clockMs() })
       const phase: Phase = {
         name: fault.name,
         fromMs,
@@ -189,11 +168,16 @@ export async function openArena({ seed, processes, modules, writesPerSecond, say
         load: { before: baseline, after },
         audit,
       }
-      collected.phases.push(phase)
+      collected.history.phases.push(phase)
     },
     /** The whole run, for the checker. */
     async finish(): Promise<History> {
-      return { ...history, commits: await source.commits() }
+      const { history, puts, holds, accusations, activity } = collected
+      const commits = await source.commits()
+      if (features.length === 0) return { ...history, commits }
+      const books = await readBooks(source.query)
+      const noted = { puts, holds, accusations, missing, activity: activity() }
+      return { ...history, commits, facts: { on: features, ...noted, ...books } }
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }

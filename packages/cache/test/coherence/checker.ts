@@ -1,3 +1,5 @@
+import { checkAccusations, checkFeatures } from './features/check-features.ts'
+import { inOrderOfAcceptance } from './features/write-order.ts'
 import { origins, type History, type Phase, type ReadBatch } from './history.ts'
 import { ageLimitsMs, nines, type Nines } from './nines.ts'
 import { createSteps, mayForget, obligations, phaseOf } from './obligations.ts'
@@ -14,6 +16,12 @@ export const invariants = {
   settle: 'every call settles in time',
   alive: 'no client gives up',
   load: 'the load on the source returns to its baseline',
+  order:
+    'changes that are written behind, and fencing tokens, keep the order in which they were given',
+  exclusive: 'work that ended under its lock did not overlap with that of another holder',
+  audit: 'the audit accuses no entry that is right',
+  neighbour: 'a namespace beside one with a budget loses nothing',
+  active: 'every feature that was switched on has done something',
 } as const
 export type Invariant = keyof typeof invariants
 
@@ -40,12 +48,16 @@ export type Report = {
   violations: Readonly<Record<Invariant, number>>
   /** The first few of each invariant. */
   examples: readonly Violation[]
+  /** What the features did. */
+  activity: Readonly<Record<string, number>>
 }
 
 const examplesOfEach = 5
 
 /** Holds a run against the guarantee. Pure: the same history has the same report. */
-export function check(history: History): Report {
+export function check(found: History): Report {
+  const { facts } = found
+  const history = facts ? inOrderOfAcceptance(found, facts) : found
   const { rows, phases } = history
   const owed = obligations(history)
   const committed = commitTimes(history)
@@ -106,6 +118,10 @@ export function check(history: History): Report {
     }
   }
   checkProcesses(history, complain)
+  if (facts) {
+    checkFeatures(history, facts, complain)
+    checkAccusations(history, facts, owed, complain)
+  }
 
   const reports = phases.map((phase) => reportOf(phase, tallies.get(phase) ?? newTally()))
   return {
@@ -114,6 +130,7 @@ export function check(history: History): Report {
     writes: history.commits.length,
     violations: counts,
     examples,
+    activity: facts?.activity ?? {},
   }
 }
 

@@ -1,8 +1,15 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { eventually, startProxy, type TestSentinelGroup } from '@wattle/testkit'
-import type { Fault, FaultContext } from './fault.ts'
+import type { Fault } from './fault.ts'
+import {
+  anotherMaster,
+  command,
+  during,
+  freezeWorker,
+  loseTail,
+  takesWrites,
+} from './fault-steps.ts'
+import { needsState, type Feature } from './features/names.ts'
 import type { Bounds } from './history.ts'
-import { clockMs } from './plan.ts'
 
 /** The trust window, and what a busy machine adds to it. */
 const calm: Bounds = { lagMs: 1_300, deferredMs: 5_000 }
@@ -53,6 +60,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'out of memory',
     failover: false,
+    emptiesRedis: true,
     bounds: calm,
     async inject({ group }) {
       await command(group, 'CONFIG', 'SET', 'maxmemory', '1mb')
@@ -63,6 +71,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'flushall',
     failover: false,
+    emptiesRedis: true,
     bounds: calm,
     async inject({ group }) {
       for (let n = 0; n < 3; n++) {
@@ -100,6 +109,30 @@ export const faults: readonly Fault[] = [
       if (!victim) return
       victim.tell({ type: 'die after a commit' })
       await replace(victim)
+    },
+  },
+  {
+    name: 'killed at any moment',
+    failover: false,
+    bounds: { ...calm, lostWriterMs: 4_000 },
+    async inject({ workers: [victim], random, replace }) {
+      for (let n = 0; n < 3 && victim; n++) {
+        await wait(300 + random.below(700))
+        victim.signal('SIGKILL')
+        victim = await replace(victim)
+      }
+    },
+  },
+  {
+    name: 'killed in a put',
+    failover: false,
+    needs: 'write-behind',
+    bounds: { ...calm, lostWriterMs: 4_000 },
+    async inject({ workers: [victim], replace }) {
+      for (let n = 0; n < 3 && victim; n++) {
+        victim.tell({ type: 'die in a put' })
+        victim = await replace(victim)
+      }
     },
   },
   {
@@ -149,6 +182,33 @@ export const faults: readonly Fault[] = [
       }),
   },
   {
+    name: 'state frozen',
+    failover: false,
+    needs: 'state',
+    bounds: calm,
+    async inject({ state }) {
+      const master = await state?.master()
+      if (!master) return
+      state?.freeze(master)
+      // Shorter than it takes to be given up.
+      await wait(1_200)
+      state?.thaw(master)
+    },
+  },
+  {
+    name: 'state master killed',
+    failover: false,
+    needs: 'state',
+    bounds: { ...calm, stateForgets: true },
+    async inject({ state }) {
+      const master = await state?.master()
+      if (!state || !master) return
+      await state.kill(master)
+      await anotherMaster(state, master.port)
+      await state.restart(master)
+    },
+  },
+  {
     name: 'all of Redis frozen',
     failover: true,
     bounds: repaired,
@@ -164,6 +224,13 @@ export const faults: readonly Fault[] = [
   },
 ]
 
+export const isThere = (needs: Fault['needs'], features: readonly Feature[]): boolean =>
+  needs === undefined || (needs === 'state' ? needsState(features) : features.includes(needs))
+
+/** Those that there can be in a run with these features. */
+export const faultsFor = (features: readonly Feature[]): readonly Fault[] =>
+  faults.filter(({ needs }) => isThere(needs, features))
+
 export function faultNamed(name: string): Fault {
   const found = faults.find((fault) => fault.name === name)
   if (!found) {
@@ -171,75 +238,4 @@ export function faultNamed(name: string): Fault {
     throw new Error(`There is no fault "${name}"; there are ${names}.`)
   }
   return found
-}
-
-async function during<T extends { heal(): void }>(
-  proxies: readonly T[],
-  ms: number,
-  hurt: (proxy: T) => void,
-): Promise<void> {
-  for (const proxy of proxies) hurt(proxy)
-  await wait(ms)
-  for (const proxy of proxies) proxy.heal()
-}
-
-/** One command at the present master. */
-async function command(group: TestSentinelGroup, name: string, ...args: string[]): Promise<void> {
-  const link = group.client(await group.master())
-  try {
-    await link.call(name, args)
-  } finally {
-    link.disconnect()
-  }
-}
-
-async function freezeWorker({ workers }: FaultContext, meanwhile: () => Promise<unknown>) {
-  const [victim] = workers
-  if (!victim) throw new Error('there is no process to freeze')
-  victim.signal('SIGSTOP')
-  await meanwhile()
-  const atMs = clockMs()
-  victim.signal('SIGCONT')
-  return { thawed: [{ process: victim.process, atMs }] }
-}
-
-/** Writes go on for a while that no replica gets; then the master is lost with them. */
-async function loseTail(group: TestSentinelGroup, ms: number): Promise<void> {
-  const master = await group.master()
-  await using cable = await startProxy(master)
-  for (const replica of await group.replicas()) {
-    const link = group.client(replica)
-    await link.call('REPLICAOF', ['127.0.0.1', cable.port])
-    await eventually(async () => {
-      if (!/master_link_status:up/.test(await link.info('replication'))) throw new Error('no link')
-    })
-    link.disconnect()
-  }
-  cable.blackhole()
-  await wait(ms)
-  await group.kill(master)
-  await cable.refuse()
-  await anotherMaster(group, master.port)
-  await group.restart(master)
-}
-
-async function anotherMaster(group: TestSentinelGroup, than: number): Promise<void> {
-  await eventually(
-    async () => {
-      if ((await group.master()).port === than) throw new Error('no other master yet')
-    },
-    { withinMs: 30_000, everyMs: 50 },
-  )
-  await takesWrites(group)
-}
-
-async function takesWrites(group: TestSentinelGroup): Promise<void> {
-  await eventually(
-    async () => {
-      const link = group.client(await group.master())
-      const state = await link.info('replication').finally(() => link.disconnect())
-      if (!/role:master\r[^]*connected_slaves:[1-9]/.test(state)) throw new Error('no writes yet')
-    },
-    { withinMs: 30_000, everyMs: 50 },
-  )
 }

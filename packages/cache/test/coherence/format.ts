@@ -1,10 +1,4 @@
-import {
-  invariants,
-  violationsIn,
-  type Invariant,
-  type PhaseReport,
-  type Report,
-} from './checker.ts'
+import { invariants, type Invariant, type PhaseReport, type Report } from './checker.ts'
 import type { Fault } from './fault.ts'
 import { ageLimitsMs, formatNines, nines } from './nines.ts'
 
@@ -46,11 +40,11 @@ export function formatNinesTable(reports: readonly Report[]): string {
   return table([header, ...lines])
 }
 
-/** What broke, with examples; or that nothing did. */
-export function formatViolations(report: Report): string[] {
-  const count = violationsIn(report)
-  if (count === 0) return []
-  const names = Object.keys(invariants) as Invariant[]
+/** What broke of some promises, with examples; empty when nothing did. */
+export function formatViolations(
+  report: Report,
+  names = Object.keys(invariants) as readonly Invariant[],
+): string[] {
   return names
     .filter((name) => report.violations[name] > 0)
     .flatMap((name) => [
@@ -59,6 +53,15 @@ export function formatViolations(report: Report): string[] {
         .filter(({ invariant }) => invariant === name)
         .map(({ phase, what }) => `    ${phase}: ${what}`),
     ])
+}
+
+/** What the features did, over any number of runs. */
+export function formatActivity(reports: readonly Report[]): string[] {
+  const sums = new Map<string, number>()
+  for (const [what, count] of reports.flatMap(({ activity }) => Object.entries(activity))) {
+    sums.set(what, (sums.get(what) ?? 0) + count)
+  }
+  return [...sums].filter(([, count]) => count > 0).map(([what, count]) => `${what}: ${count}`)
 }
 
 /** The bounds that each fault is held to. */

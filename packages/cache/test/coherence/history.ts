@@ -1,3 +1,5 @@
+import type { Facts } from './features/facts.ts'
+
 /**
  * What a run leaves behind, in times of one clock (milliseconds since the epoch, with fractions). Versions of a row
  * count from 1 and have no gaps, so "older" is "smaller".
@@ -12,13 +14,21 @@ export type History = {
   late: readonly { process: number; what: string; ms: number; atMs: number }[]
   /** Clients that gave up for good, and errors that no caller caught. */
   broken: readonly { process: number; what: string; atMs: number }[]
+  /** Where features were on. */
+  facts?: Facts
 }
 
 /**
  * How one row of the source is cached. Where its tag moves with its value, an invalidation names the tag of one former
  * value only: that of version v covers the versions that are congruent to v − 1 modulo `tagsInTurn` (1 for all others).
  */
-export type RowFacts = { kind: string; strict: boolean; tagsInTurn: number }
+export type RowFacts = {
+  kind: string
+  strict: boolean
+  tagsInTurn: number
+  /** It is written behind: what is read and put are values without an order, until `inOrderOfAcceptance` finds it. */
+  behind?: boolean
+}
 
 /** A version became the present one in the source. Version 1 needs none: it was there from the beginning. */
 export type Commit = { row: number; version: number; atMs: number }
@@ -88,4 +98,6 @@ export type Bounds = {
   deferredMs: number
   /** A commit whose process died before it invalidated binds so long after; without it the TTL is all there is. */
   lostWriterMs?: number
+  /** A failover of the `state` group, which may lose who has a lock. */
+  stateForgets?: boolean
 }

@@ -3,8 +3,9 @@ import { parseArgs } from 'node:util'
 import { randomFrom } from '@wattle/testkit'
 import { violationsIn, type Report } from './checker.ts'
 import type { Fault } from './fault.ts'
-import { faultNamed, faults } from './faults.ts'
-import { formatBounds, formatNinesTable, formatViolations } from './format.ts'
+import { faultNamed, faults, faultsFor, isThere } from './faults.ts'
+import { features, featuresNamed, type Feature } from './features/names.ts'
+import { formatActivity, formatBounds, formatNinesTable, formatViolations } from './format.ts'
 import { runSuite } from './suite.ts'
 
 const help = `npm run chaos -- cache [options]
@@ -17,7 +18,9 @@ what they saw against the guarantee.
   --seed N        the first seed; the next run has the next one
   --fault NAME    only this fault, may be given several times
   --processes N   that read and write (3)
+  --feature NAME  switched on in all processes, may be given several times; or all
 
+Features: ${features.join(', ')}.
 Faults: ${faults.map(({ name }) => name).join('; ')}.`
 
 const { values } = parseArgs({
@@ -26,6 +29,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(randomInt(1_000_000)) },
     fault: { type: 'string', multiple: true },
     processes: { type: 'string', default: '3' },
+    feature: { type: 'string', multiple: true, default: [] },
     help: { type: 'boolean', default: false },
   },
 })
@@ -47,8 +51,12 @@ if (
   process.exit(2)
 }
 let chosen: readonly Fault[]
+let on: readonly Feature[]
 try {
-  chosen = values.fault?.map(faultNamed) ?? faults
+  on = featuresNamed(values.feature)
+  chosen = values.fault?.map(faultNamed) ?? faultsFor(on)
+  const wrong = chosen.find(({ needs }) => !isThere(needs, on))
+  if (wrong) throw new Error(`The fault "${wrong.name}" needs --feature write-behind.`)
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exit(2)
@@ -64,6 +72,7 @@ for (let seed = firstSeed; reports.length === 0 || performance.now() < deadline;
     seed,
     processes,
     writesPerSecond: 30,
+    features: on,
     calmMs: 2_000,
     // The first calm is what the load of the others is compared with.
     faults: [faultNamed('calm'), ...shuffled(chosen, seed)],
@@ -81,6 +90,7 @@ for (let seed = firstSeed; reports.length === 0 || performance.now() < deadline;
   for (const line of formatViolations(report)) console.log(line)
 }
 console.log(formatNinesTable(reports))
+for (const line of formatActivity(reports)) console.log(line)
 const total = (of: (report: Report) => number) => reports.reduce((sum, one) => sum + of(one), 0)
 console.log(
   `${total(({ reads }) => reads)} reads and ${total(({ writes }) => writes)} writes over ${reports.length} seeds from ` +

@@ -1,3 +1,5 @@
+import type { Accusation, Hold, Put } from './features/facts.ts'
+import type { Feature } from './features/names.ts'
 import type { History, Invalidation, Origin, ReadBatch } from './history.ts'
 
 /** What a process of a run is told when it is started. */
@@ -5,7 +7,10 @@ export type WorkerSettings = {
   process: number
   seed: number
   redisUrl: string
+  /** Of the `state` group, where a feature needs it. */
+  stateUrl: string | undefined
   databaseUrl: string
+  features: readonly Feature[]
   /** URLs of the index of both packages: those of this repository, or of a changed copy. */
   modules: { cache: string; redis: string }
   /** Ports of Redis nodes, and what to connect to instead. */
@@ -28,6 +33,8 @@ export type ToWorker =
   | { type: 'skew'; skewMs: number }
   /** Kill yourself after the next commit, before the invalidation. */
   | { type: 'die after a commit' }
+  /** Kill yourself while the next put to a row that is written behind is under way. */
+  | { type: 'die in a put' }
   | { type: 'token'; row: number; version: number; token: string }
   | { type: 'close' }
 
@@ -47,4 +54,9 @@ export type Batch = {
   loads: number
   writes: number
   synchronized: boolean
+  puts: Put[]
+  holds: Hold[]
+  accusations: Accusation[]
+  /** Since the process began, by words of the features. */
+  activity: Record<string, number>
 }

@@ -36,17 +36,22 @@ export function copyWith(name: string, edits: readonly Edit[]): Copy {
       text.replaceAll("'@wattle/redis'", `'${'../'.repeat(depth)}redis/index.ts'`),
     )
   }
-  for (const { file, from, to } of edits) {
-    rewrite(file, (text) => {
-      const [before, after, ...more] = text.split(from)
-      if (before === undefined || after === undefined || more.length > 0) {
-        throw new Error(
-          `The mutant "${name}" replaces a text that stands ${text.split(from).length - 1} times in ${file}, ` +
-            `not once: ${JSON.stringify(from)}.`,
-        )
-      }
-      return before + to + after
-    })
+  try {
+    for (const { file, from, to } of edits) {
+      rewrite(file, (text) => {
+        const [before, after, ...more] = text.split(from)
+        if (before === undefined || after === undefined || more.length > 0) {
+          throw new Error(
+            `The mutant "${name}" replaces a text that stands ${text.split(from).length - 1} times in ${file}, ` +
+              `not once: ${JSON.stringify(from)}.`,
+          )
+        }
+        return before + to + after
+      })
+    }
+  } catch (cause) {
+    remove()
+    throw cause
   }
 
   function rewrite(path: string, change: (text: string) => string): void {

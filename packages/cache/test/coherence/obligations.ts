@@ -63,6 +63,8 @@ export function obligations({ rows, commits, invalidations, phases }: History) {
   }
 
   return {
+    /** From when on reads of a class owe what this invalidated. */
+    bindsAt,
     /** What a master had been told, whether or not it was forgotten since. */
     applied: (row: number, version: number): Steps => at(applied, name(row, version)),
     forAll: (row: number, version: number, kind: ReadClass): Steps =>

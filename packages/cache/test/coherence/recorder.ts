@@ -1,5 +1,5 @@
 import { origins, type History, type Invalidation, type Origin, type ReadBatch } from './history.ts'
-import { clockMs } from './plan.ts'
+import { clockMs } from './clock.ts'
 import { mostMsOfACall } from './process-checks.ts'
 
 const tickMs = 50

@@ -1,8 +1,9 @@
 import type * as Redis from '@wattle/redis'
 import type * as Cache from '../../src/index.ts'
 import type { Origin } from './history.ts'
+import { wrapKind, type WrappedKind } from './features/wrapped.ts'
 import type { WorkerSettings } from './messages.ts'
-import { groupOf, kindOf, kinds, ownerOf, type Kind, type Value } from './plan.ts'
+import { groupOf, ownerOf, type Kind, type Plan, type Value } from './plan.ts'
 
 /** After longer than this the cache gives an invalidation up for the moment. */
 const deadlineMs = 90
@@ -15,28 +16,33 @@ export type Subject = Awaited<ReturnType<typeof openSubject>>
 
 /** Opens the cache of one process, from this repository or from a changed copy of it. */
 export async function openSubject({
-  settings: { redisUrl, modules, ports, process, auditor },
+  settings: { redisUrl, stateUrl, modules, ports, process, auditor },
+  plan: { kinds, kindOf },
   load,
   query,
   wallNow,
 }: {
   settings: WorkerSettings
+  plan: Plan
   load: (row: number) => Promise<Value>
   query: Cache.SqlQuery
   wallNow: () => number
 }) {
   const { connectRedis, keySpace } = (await import(modules.redis)) as typeof Redis
-  const { createCache, createOutbox, tag } = (await import(modules.cache)) as typeof Cache
+  const cacheModule = (await import(modules.cache)) as typeof Cache
+  const { createCache, createOutbox, createLocks, tag } = cacheModule
   const redis = connectRedis({
     url: redisUrl,
     name: `process-${process}`,
     mapAddress: ({ host, port }) => ({ host, port: ports[port] ?? port }),
   })
-  await redis.whenReady(10_000)
+  const state = stateUrl ? connectRedis({ url: stateUrl, name: `state-${process}` }) : undefined
+  await Promise.all([redis.whenReady(10_000), state?.whenReady(10_000)])
   const log = { info() {}, warn() {}, error() {} }
+  const keys = keySpace({ environment: 'test', service: 'billing' })
   const cache = createCache({
     redis,
-    keys: keySpace({ environment: 'test', service: 'billing' }),
+    keys,
     log,
     // Fewer than there are rows, so that entries come and go.
     l1: { maxEntries: 80 },
@@ -45,15 +51,23 @@ export async function openSubject({
 
   const outbox = createOutbox({ cache, query, log })
 
-  const define = ({ name, way, strict }: Kind) =>
-    cache.define({
+  const optionsOf = ({ way, strict }: Kind): Cache.KindOptions => ({
+    strict,
+    l1: !auditor,
+    // Some age as well, so that they are refreshed and served stale by age, which must not hide a write.
+    ttl: '10m',
+    ...(way === 'key' ? { ttl: '2s', grace: '10s' } : {}),
+    ...(way === 'adaptive'
+      ? { ttl: '400ms', adaptive: { min: '200ms', max: '5s' }, grace: '10s' }
+      : {}),
+  })
+  const define = (kind: Kind) => {
+    const { name, way } = kind
+    return cache.define({
       [name]: {
+        ...optionsOf(kind),
         load: (row: number) => load(row),
         key: (row: number) => (way === 'pattern' ? [`group${groupOf(row)}`, row] : [`row${row}`]),
-        strict,
-        l1: !auditor,
-        // Entries by key age as well, so that they are refreshed and served stale by age, which must not hide a write.
-        ...(way === 'key' ? { ttl: '2s', grace: '10s' } : { ttl: '10m' }),
         ...(way === 'key'
           ? { loadMany: (some: readonly [number][]) => Promise.all(some.map(([row]) => load(row))) }
           : {}),
@@ -63,10 +77,30 @@ export async function openSubject({
           : {}),
       },
     })
-  const plan = Object.assign({}, ...kinds.map(define)) as ReturnType<typeof define>
+  }
+  const loaded = Object.assign(
+    {},
+    ...kinds.filter(({ way }) => way !== 'wrapped').map(define),
+  ) as ReturnType<typeof define>
+  let calls = 0
+  const wrapped = new Map(
+    kinds
+      .filter(({ way }) => way === 'wrapped')
+      .map((kind): [string, WrappedKind] => {
+        const parts = { modules: cacheModule, cache, load, called: () => void calls++ }
+        const made = cache.kind<Value>(kind.name, optionsOf(kind))
+        return [kind.name, wrapKind({ ...parts, kind: made, decorated: !kind.strict })]
+      }),
+  )
+  const memberOf = (row: number) => loaded[kindOf(row).name]
   const member = (row: number) => {
-    const kind = plan[kindOf(row).name]
+    const kind = memberOf(row) ?? wrapped.get(kindOf(row).name)
     if (!kind) throw new Error(`the kind of row ${row} is not in the plan`)
+    return kind
+  }
+  const loadedMember = (row: number) => {
+    const kind = memberOf(row)
+    if (!kind) throw new Error(`row ${row} has no kind with a loader of its own`)
     return kind
   }
 
@@ -79,9 +113,9 @@ export async function openSubject({
       case 'valueTag':
         return tag(`${name}-owner-${ownerOf(row, version - 1)}`)
       case 'pattern':
-        return member(row).startingWith(`group${groupOf(row)}`)
+        return loadedMember(row).startingWith(`group${groupOf(row)}`)
       case 'generation':
-        return member(row).all()
+        return loadedMember(row).all()
       default:
         return member(row).ref(row)
     }
@@ -107,10 +141,22 @@ export async function openSubject({
     return { value, outcome: isSure ? 'applied' : 'deferred', token: undefined }
   }
 
+  let outlived = 0
   return {
+    /** What the features of the run are made of. */
+    cache,
+    cacheModule,
+    state,
+    memberOf,
+    locks: state && createLocks({ redis: state, keys }),
+    activity: () => ({
+      'calls of wrapped functions': calls,
+      'reads of a TTL that has grown': outlived,
+    }),
     /** By the way that tells where the value came from. */
     async read(row: number): Promise<Seen> {
-      const { value, status, tier } = await member(row).read(row)
+      const { value, status, tier, ttlMs } = await member(row).read(row)
+      if (kindOf(row).way === 'adaptive' && ttlMs > 400) outlived++
       return { version: versionOf(row, value), origin: status === 'bypass' ? 'bypass' : tier }
     },
     /** By the fast way. */
@@ -134,7 +180,13 @@ export async function openSubject({
     },
     /** Commits by way of the cache, which keeps the new value. */
     update: (row: number, commit: () => Promise<Value>): Promise<Outcome & { value: Value }> =>
-      guessed(commit, (timed) => member(row).update([row], timed)),
+      guessed(commit, (timed) => loadedMember(row).update([row], timed)),
+    /** Commits by way of a function that is wrapped by `evicts`. */
+    async save(row: number, commit: () => Promise<Value>): Promise<Outcome & { value: Value }> {
+      const kind = wrapped.get(kindOf(row).name)
+      if (!kind) throw new Error(`row ${row} is not wrapped`)
+      return guessed(commit, (timed) => kind.save(row, timed))
+    },
     /** Commits together with what is to be invalidated. */
     async writeWithOutbox(
       commit: (also: (query: Cache.SqlQuery, value: Value) => Promise<void>) => Promise<Value>,
@@ -155,7 +207,7 @@ export async function openSubject({
     async close(): Promise<void> {
       await outbox.stop()
       cache.close()
-      await redis.close()
+      await Promise.all([redis.close(), state?.close()])
     },
   }
 }

@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { clockOrigin, originMs } from './clock.ts'
 import type { Batch, FromWorker, ToWorker, WorkerSettings } from './messages.ts'
 
 const file = fileURLToPath(new URL('worker.ts', import.meta.url))
@@ -14,7 +15,12 @@ export async function startWorker(
   const child = fork(file, {
     serialization: 'advanced',
     execArgv: [],
-    env: { ...process.env, NODE_OPTIONS: '', SETTINGS: JSON.stringify(settings) },
+    env: {
+      ...process.env,
+      NODE_OPTIONS: '',
+      SETTINGS: JSON.stringify(settings),
+      [clockOrigin]: String(originMs),
+    },
   })
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const waiting = new Map<FromWorker['type'], ((message: FromWorker) => void)[]>()

@@ -1,14 +1,19 @@
 /** One process of a run: reads, writes and invalidates at random until it is told to stop, and reports what it saw. */
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises'
 import { randomFrom } from '@wattle/testkit'
+import { openFeatures } from './features/open.ts'
 import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts'
-import { clockMs, kindOf, rowCount, rowsOfKind, type Value } from './plan.ts'
+import { clockMs } from './clock.ts'
+import { createPlan, rowsOfKind, type Value } from './plan.ts'
 import { createRecorder } from './recorder.ts'
-import { openSource } from './source.ts'
-import { openSubject } from './subject.ts'
+import { isRowKept, openSource } from './source.ts'
+import { openSubject, type Seen } from './subject.ts'
+import { createWrites } from './writes.ts'
 
 const settings = JSON.parse(process.env['SETTINGS'] ?? '') as WorkerSettings
 const random = randomFrom(settings.seed)
+const plan = createPlan(settings.features)
+const { rowCount, addedRows, kindOf } = plan
 const source = openSource(settings.databaseUrl)
 const recorder = createRecorder(settings.process)
 const broken: { process: number; what: string; atMs: number }[] = []
@@ -17,6 +22,7 @@ let loads = 0
 let writes = 0
 let going = false
 let dieAfterCommit = false
+let dieInPut = false
 
 const say = (message: FromWorker) => void process.send?.(message)
 const complain = (what: string) =>
@@ -26,6 +32,7 @@ process.on('disconnect', () => process.exit())
 
 const subject = await openSubject({
   settings,
+  plan,
   query: source.query,
   wallNow: () => Date.now() + skewMs,
   async load(row) {
@@ -37,11 +44,19 @@ const subject = await openSubject({
   },
 })
 
+/** A lock outlived now and then, so that it has to be extended. */
+const pause = () => wait(random.chance(0.1) ? 350 : random.below(30))
+const features = openFeatures({ settings, plan, subject, query: source.query, pause, died: dying })
+const writeRow = createWrites({ settings, plan, subject, source, recorder, features, committed })
+
 const anyRow = () => random.below(rowCount)
 
-/** Every other row is seldom written: what is lost of those is not soon covered by the next write. */
+/**
+ * Every other row is seldom written: what is lost of those is not soon covered by the next write. What features add is
+ * written more often than the rest.
+ */
 function rowToWrite(): number {
-  const row = anyRow()
+  const row = random.chance(0.5) ? anyRow() : rowCount - 1 - random.below(addedRows || rowCount)
   return row % 2 === 1 && random.chance(0.85) ? row - 1 : row
 }
 
@@ -68,42 +83,40 @@ async function readAfter(row: number, version: number, token: string): Promise<v
   ])
 }
 
-/** Counts a commit; where a process is to die, here. */
+const kill = () => process.kill(process.pid, 'SIGKILL')
+/** Where a process is to die after a commit, here. */
+function dying(): void {
+  if (dieAfterCommit) kill()
+}
 function committed(value: Value): Value {
   writes++
-  if (dieAfterCommit) process.kill(process.pid, 'SIGKILL')
+  dying()
   return value
 }
-const commit = async (row: number) => committed(await source.write(row))
 
-/** Commits, invalidates, and reads its own write. */
+/** Writes, and reads its own write. */
 async function write(row: number): Promise<void> {
-  const { value, outcome, token } = await invalidated(row)
-  recorder.invalidated(row, value.version, outcome)
-  if (token !== undefined && kindOf(row).way === 'token') {
-    say({ type: 'token', row, version: value.version, token })
+  // Anywhere from the lease to the answer.
+  if (dieInPut && kindOf(row).way === 'behind') setTimeout(kill, 12 * random.next())
+  const written = await writeRow(row)
+  if (!written) return
+  const { version, token } = written
+  if (token !== undefined && ['token', 'behind'].includes(kindOf(row).way)) {
+    say({ type: 'token', row, version, token })
   }
   await read(row)
 }
 
-async function invalidated(row: number) {
-  if (settings.outbox) {
-    return recorder.track('write with the outbox', () =>
-      subject.writeWithOutbox(async (also) => committed(await source.writeWith(row, also))),
-    )
-  }
-  if (kindOf(row).way === 'update') {
-    return recorder.track('update', () => subject.update(row, () => commit(row)))
-  }
-  const value = await commit(row)
-  return { value, ...(await recorder.track('invalidate', () => subject.invalidate(value))) }
+/** What the source, or a feature, may refuse for a while. Everything else is a broken promise. */
+function refused(cause: unknown): void {
+  if (!isRowKept(cause) && !features.refused(cause)) complain(`a call rejected: ${String(cause)}`)
 }
 
 /** Repeats `act` with pauses, while the load is on. */
 function lane(act: () => Promise<void>, pause: () => Promise<unknown>): void {
   void (async () => {
     for (;;) {
-      if (going) await act().catch((cause) => complain(`a call rejected: ${String(cause)}`))
+      if (going) await act().catch(refused)
       await pause()
     }
   })()
@@ -135,7 +148,9 @@ if (settings.auditor) {
 }
 
 async function audit(): Promise<void> {
-  const seen = await Promise.all(Array.from({ length: rowCount }, (_, row) => subject.read(row)))
+  const unknown: Seen = { version: 0, origin: 'unknown' }
+  const look = (row: number) => subject.read(row).catch(() => unknown)
+  const seen = await Promise.all(Array.from({ length: rowCount }, (_, row) => look(row)))
   say({
     type: 'audited',
     versions: seen.map(({ version }) => version),
@@ -147,6 +162,7 @@ const flush = () =>
   say({
     type: 'batch',
     ...recorder.take(),
+    ...features.take(),
     broken: broken.splice(0),
     loads,
     writes,
@@ -175,10 +191,14 @@ async function obey(message: ToWorker): Promise<void> {
     case 'die after a commit':
       dieAfterCommit = true
       return
+    case 'die in a put':
+      dieInPut = true
+      return
     case 'token':
-      return readAfter(message.row, message.version, message.token)
+      return readAfter(message.row, message.version, message.token).catch(refused)
     case 'close':
       clearInterval(reporter)
+      await features.stop()
       await Promise.all([subject.close(), source.close()])
       recorder.close()
       process.exit()
