@@ -4,6 +4,8 @@ import { zstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import type { Entry, Payload } from './entry.ts'
 
 const compress = promisify(zstdCompress)
+/** What is nested deeper is no plain value; one that contains itself is not either. */
+const deepest = 200
 /** From here compression leaves the event loop. */
 const asynchronousFrom = 65_536
 
@@ -14,7 +16,7 @@ const asynchronousFrom = 65_536
  * changing what others read. Everything else (dates, big integers, maps, bytes, NaN, undefined properties) cannot be
  * frozen to the ground; it is kept as bytes, and every reader gets an object of its own.
  */
-export function freezeIfPlain(value: unknown): boolean {
+export function freezeIfPlain(value: unknown, depth = 0): boolean {
   switch (typeof value) {
     case 'string':
     case 'boolean':
@@ -22,21 +24,21 @@ export function freezeIfPlain(value: unknown): boolean {
     case 'number':
       return Number.isFinite(value) && !Object.is(value, -0)
     case 'object':
-      return value === null || freezeObject(value)
+      return value === null || (depth < deepest && freezeObject(value, depth + 1))
     default:
       return false
   }
 }
 
-function freezeObject(value: object): boolean {
+function freezeObject(value: object, depth: number): boolean {
   if (Array.isArray(value)) {
-    for (let at = 0; at < value.length; at++) if (!freezeIfPlain(value[at])) return false
+    for (let at = 0; at < value.length; at++) if (!freezeIfPlain(value[at], depth)) return false
   } else {
     const prototype: unknown = Object.getPrototypeOf(value)
     if (prototype !== Object.prototype && prototype !== null) return false
     for (const name in value) {
       if (name === '__proto__' || name === 'toJSON') return false
-      if (!freezeIfPlain((value as Record<string, unknown>)[name])) return false
+      if (!freezeIfPlain((value as Record<string, unknown>)[name], depth)) return false
     }
   }
   Object.freeze(value)
@@ -68,7 +70,8 @@ export function decodePayload({ codec, bytes, payloadAt }: Entry): unknown {
     case 'j':
       return JSON.parse(bytes.toString('utf8', payloadAt))
     case 'v':
-      return deserialize(bytes.subarray(payloadAt))
+      // From bytes of its own: what it brings of bytes lies in those that it was read from.
+      return deserialize(new Uint8Array(bytes.subarray(payloadAt)))
     case 'J':
       return JSON.parse(zstdDecompressSync(bytes.subarray(payloadAt), limit).toString())
     case 'V':

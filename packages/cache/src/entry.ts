@@ -9,6 +9,7 @@
  */
 export const layout = '2'
 export const headerLength = 71
+const mostTagBytes = 9_999
 
 /** `-` absent, `j` JSON, `v` structured clone; in upper case: compressed. */
 export type Codec = '-' | 'j' | 'v' | 'J' | 'V'
@@ -37,7 +38,13 @@ export function encodeAround(
   { codec, bytes }: Payload,
 ): [head: string, tail: Buffer | string] {
   const names = tags.length === 0 ? '' : JSON.stringify(tags)
-  const length = digits(names === '' ? 0 : Buffer.byteLength(names), 4)
+  const size = names === '' ? 0 : Buffer.byteLength(names)
+  if (size > mostTagBytes) {
+    throw new RangeError(
+      `the names of its ${tags.length} tags take ${size} bytes, and an entry has room for ${mostTagBytes}: give it fewer`,
+    )
+  }
+  const length = digits(size, 4)
   const ages = `${digits(storedAtMs, 13)}${digits(softMs, 10)}${digits(hardMs, 10)}${length}${names}`
   return [
     layout + codec,

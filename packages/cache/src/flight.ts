@@ -239,6 +239,7 @@ export class Flight implements ReadJob {
     try {
       value = decodePayload(stale)
     } catch {
+      this.stale = undefined
       return
     }
     const copy = freezeIfPlain(value) ? undefined : () => decodePayload(stale)
@@ -263,11 +264,11 @@ export class Flight implements ReadJob {
     if (this.refreshOf === undefined) {
       const { policy, space, counts } = this.kind
       counts.read(status, tier, this.callers)
-      if (status === 'miss') space.reads.missed(this)
       // Who reads the key after this must not go back behind it.
       if (policy.l1 && (!this.poisoned || this.solo)) space.local.supersede(this.kind, this)
     }
     this.#resolve(value)
+    if (status === 'miss' && this.refreshOf === undefined) this.kind.space.reads.missed(this)
   }
 
   fail(cause: unknown): void {

@@ -96,9 +96,19 @@ export function trackHotKeys(options: HotKeysOptions): HotKeys {
     const name = nameOf(kind, encoded)
     if (!rule || !args || hot.get(name) !== false || prefetching >= mostPrefetches) return
     hot.set(name, true)
+    let entries: readonly Warm[]
+    try {
+      entries = rule(...(args as never[]))
+    } catch (cause) {
+      // It is called in the middle of somebody's read.
+      space.log.warn(
+        { err: cause, kind: kind.name },
+        `the rule of what is related to ${kind.name} threw`,
+      )
+      return
+    }
     prefetching++
-    const all = rule(...(args as never[])).map((one) => warmEntry(one))
-    void Promise.allSettled(all).then(() => prefetching--)
+    void Promise.allSettled(entries.map((one) => warmEntry(one))).then(() => prefetching--)
   }
 
   async function push(): Promise<void> {

@@ -200,7 +200,7 @@ export class KindCore extends KindL1 implements LocalKind {
     }
     const request = this.requestOf(load, options, args)
     const flight = new Flight(this, load ? id : `p${id}`, encoded, request, { id })
-    if (covered) (load ? this.flights : this.companions).set(flight.name, flight)
+    if (covered) take(load ? this.flights : this.companions, flight)
     // Nobody else hears of it, an invalidation neither: so nothing of it is kept here.
     else flight.poisoned = flight.solo = true
     const mode = covered ? 'ordinary' : isReachable(shard, position) ? 'exact' : 'bypass'
@@ -243,3 +243,10 @@ export class KindCore extends KindL1 implements LocalKind {
 
 const isReachable = (shard: Shard, position: Position | undefined) =>
   position?.get(shard.index)?.epoch === shard.epoch
+
+/** Makes it the one that invalidations find under its name. One that was there is found no more, so nothing of it is kept. */
+function take(flights: Map<string, Flight>, flight: Flight): void {
+  const former = flights.get(flight.name)
+  if (former) former.poisoned = true
+  flights.set(flight.name, flight)
+}

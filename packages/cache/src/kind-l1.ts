@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import type { Shard } from '@wattle/redis'
 import { decodePayload, Sealed } from './codec.ts'
 import type { Key, KindName } from './kind-name.ts'
@@ -16,6 +17,8 @@ export type Kept = Omit<ReadOutcome<unknown>, 'key'> & {
 }
 
 const noStates: readonly TagState[] = []
+/** A promise that belongs to nobody's request: it lives as long as the entry, and would keep that request's context alive. */
+const settled = AsyncResource.bind((value: unknown) => Promise.resolve(value))
 
 /** One kind's entries in L1, and which of them may be served. */
 export class KindL1 {
@@ -67,7 +70,7 @@ export class KindL1 {
     const kept = l1.values[slot]
     if (kept instanceof Promise) return kept
     // One for all hits of the entry: to make one costs a fifth of a hit.
-    const promise = Promise.resolve(kept)
+    const promise = settled(kept)
     l1.values[slot] = promise
     return promise
   }

@@ -78,9 +78,8 @@ export class Loading implements LeaseJob, FillJob, Load {
         return this.alone('miss')
       case 'lost':
         if (flight.refreshOf !== undefined) return flight.nothing()
-        if (!flight.stale) return this.#wait()
         flight.landStale()
-        return flight.end()
+        return flight.status ? flight.end() : this.#wait()
     }
   }
 
@@ -149,9 +148,10 @@ export class Loading implements LeaseJob, FillJob, Load {
     kind.loaded(space.now() - this.#startedMs, false)
     clearTimeout(this.#softTimer)
     const isAbsent = value === undefined
-    const isPlain = isAbsent || freezeIfPlain(value)
+    let isPlain: boolean
     let payload: Payload
     try {
+      isPlain = isAbsent || freezeIfPlain(value)
       payload = encodePayload(value, isPlain)
     } catch (cause) {
       kind.uncacheable(cause)
@@ -186,23 +186,28 @@ export class Loading implements LeaseJob, FillJob, Load {
     const { kind, previous } = this.flight
     const { softMs, adaptive } = kind.policy
     if (!adaptive || !previous || previous.codec === '-') return softMs
-    return adaptedMs(previous.softMs, holds(previous, payload), adaptive)
+    try {
+      return adaptedMs(previous.softMs, holds(previous, payload), adaptive)
+    } catch {
+      // What was there cannot be read.
+      return softMs
+    }
   }
 
   #fill(value: unknown, isPlain: boolean, payload: Payload, ages: Ages): void {
     const { flight } = this
     const { kind, shard } = flight
     const { tags: named } = flight.request
-    let computed: readonly string[]
+    let tags: readonly string[]
     try {
-      computed = value === undefined ? [] : kind.valueTagsOf(value)
+      const computed = value === undefined ? [] : kind.valueTagsOf(value)
+      tags = computed.length === 0 ? named : [...new Set([...named, ...computed])]
+      this.value = encodeEntry(this.epoch, this.sequence, ages, tags, payload)
     } catch (cause) {
       kind.uncacheable(cause)
       this.#release()
       return flight.end()
     }
-    const tags = computed.length === 0 ? named : [...new Set([...named, ...computed])]
-    this.value = encodeEntry(this.epoch, this.sequence, ages, tags, payload)
     this.ttlMs = ages.hardMs
     this.tagKeys = kind.tagKeys(tags, shard)
     this.#filling = { value, isPlain, ages, tags }

@@ -75,14 +75,7 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
   function begin(one: Load): void {
     running.set(one, true)
     active++
-    let loading: unknown
-    try {
-      loading = one.load()
-    } catch (cause) {
-      if (settled(one)) one.failed(cause)
-      return
-    }
-    Promise.resolve(loading).then(
+    startOf(one).then(
       (value) => {
         if (settled(one)) one.loaded(value)
       },
@@ -110,6 +103,11 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
       queue.push(one)
     },
   }
+}
+
+/** One that throws at once is one that rejects: whoever waits in the queue begins in a turn of its own. */
+async function startOf(one: Load): Promise<unknown> {
+  return one.load()
 }
 
 export type Loads = ReturnType<typeof createLoads>

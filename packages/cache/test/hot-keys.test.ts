@@ -184,6 +184,23 @@ describe('C17 hot keys', () => {
     await eventually(async () => expect((await plan.bills.read('hot')).tier).toBe('l2'))
     expect(loaded).toEqual(['hot'])
   })
+
+  test('a rule that throws does no harm to the read that it follows', async ({ open }) => {
+    const { cache } = await open()
+    const thing = things(cache)
+    const rule = () => {
+      throw new Error('a mistake in the rule')
+    }
+    const tracker = trackHotKeys({ cache, sampleEvery: 1, related: { thing: rule } })
+    for (let time = 0; time < 6; time++) {
+      await thing.get('hot')
+      await tracker.push()
+      expect(await thing.get('hot')).toBe('hot')
+      await cache.invalidate([thing.ref('hot')])
+      expect(await thing.get('hot')).toBe('hot')
+    }
+    await tracker.stop()
+  })
 })
 
 describe('W4 predictive warming', () => {

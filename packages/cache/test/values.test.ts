@@ -140,6 +140,58 @@ describe('C2 values', () => {
     expect(await odd.peek('a')).toBeUndefined()
     expect(one.log.lines.join()).toMatch(/a value of odd is not cached/)
   })
+
+  test('a value that contains itself comes back as it went in', async ({ open }) => {
+    type Family = { name: string; children: { parent?: Family }[] }
+    const load = () => {
+      const parent: Family = { name: 'ada', children: [{}] }
+      for (const child of parent.children) child.parent = parent
+      return parent
+    }
+    for (const { cache } of [await open(), await open()]) {
+      const family = cache.kind<Family>('family', { ttl: '1m' })
+      for (let time = 0; time < 3; time++) {
+        const got = await family.getOrSet('x', load)
+        expect(got.children[0]?.parent).toBe(got)
+      }
+    }
+  })
+
+  test.for([
+    ['l1', true],
+    ['l2', false],
+  ] as const)(
+    "bytes within a value from %s are each reader's own",
+    async ([tier, l1], { open }) => {
+      const { cache } = await open()
+      const kind = cache.kind<{ bytes: Buffer }>(tier, { ttl: '1m', l1 })
+      const read = () => kind.read('x', () => ({ bytes: Buffer.from('abc') }))
+      await eventually(async () => expect((await read()).tier).toBe(tier))
+      for (let time = 0; time < 3; time++) {
+        const all = await Promise.all([read(), read(), read()])
+        for (const { value } of all) {
+          expect(value.bytes.toString()).toBe('abc')
+          value.bytes[0] = 99
+        }
+      }
+    },
+  )
+
+  test('a value whose tags have no room in an entry is read from the source each time', async ({
+    open,
+  }) => {
+    const { cache } = await open()
+    const valueTags = () =>
+      Array.from({ length: 500 }, (_, at) => `a rather long tag, number ${at}`)
+    const kind = cache.kind<{ at: Date }>('thing', { ttl: '1m', valueTags })
+    for (let time = 0; time < 3; time++) {
+      expect(await kind.read('x', () => ({ at: new Date(5) }))).toMatchObject({
+        value: { at: new Date(5) },
+        status: 'miss',
+      })
+    }
+    await expect(kind.set('y', { at: new Date(5) })).rejects.toThrow(/9999: give it fewer/)
+  })
 })
 
 const structuredCloneOf = (value: unknown): unknown =>
