@@ -42,6 +42,7 @@ type Sight =
 const noTags: readonly string[] = []
 /** As long as a proof of synchrony lasts. */
 const joinWindowMs = 1_000
+const warnEveryMs = 60_000
 
 /** The reading of one kind of entry: from L1 at once, else by a flight. */
 export class KindCore extends KindL1 implements LocalKind {
@@ -50,6 +51,7 @@ export class KindCore extends KindL1 implements LocalKind {
   readonly hasValueTags: boolean
   patternTick = 0
   overlay: Overlay | undefined
+  #warnAgainMs = -Infinity
   readonly #valueTags: ((value: unknown) => readonly string[]) | undefined
 
   constructor({
@@ -120,9 +122,12 @@ export class KindCore extends KindL1 implements LocalKind {
     this.counts.loaded(milliseconds, failed)
   }
 
-  /** Tells why a value cannot be cached. */
+  /** Counts a value that cannot be cached, and tells why, once a minute. */
   uncacheable(cause: unknown): void {
     this.counts.rejected('unserializable')
+    const nowMs = this.space.now()
+    if (nowMs < this.#warnAgainMs) return
+    this.#warnAgainMs = nowMs + warnEveryMs
     this.space.log.warn(
       { err: cause, kind: this.name },
       `a value of ${this.name} is not cached: it, or its tags, cannot be encoded`,
