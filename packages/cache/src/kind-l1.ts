@@ -77,6 +77,7 @@ export class KindL1 {
 
   /** The same with a closer look. `mayRefresh`: who asks can load it anew. */
   here(id: string, mayRefresh: boolean): Kept | undefined {
+    if (!this.index.has(id)) return undefined
     const nowMs = this.space.now()
     const slot = this.slotOf(id, nowMs)
     if (slot === undefined) return undefined
