@@ -6,7 +6,7 @@ import { dayAt, type Day } from './calendar.ts'
 
 const firstPage: PageRequest = { filters: {}, limit: 20 }
 
-/** The providers, and, of what was hot, the same of today. */
+/** The providers, and the bills that were hot, as they are today. */
 export function billingWarming({
   plan,
   now,
@@ -33,10 +33,6 @@ export function billingWarming({
       if (entry.kind.name === plan.bill.name) {
         const [userId, billId] = entry.args as Parameters<typeof plan.bill.get>
         return warm(plan.bill, userId, billId, today)
-      }
-      if (entry.kind.name === plan.bills.name) {
-        const [userId, , page] = entry.args as Parameters<typeof plan.bills.get>
-        return warm(plan.bills, userId, today, page)
       }
       return entry
     },

@@ -1,5 +1,5 @@
 import type { Cache } from '@wattle/cache'
-import type { Database } from '@wattle/database'
+import { queryOf, type Database } from '@wattle/database'
 import type { RedisConnection } from '@wattle/redis'
 import {
   createLogger,
@@ -65,14 +65,13 @@ export async function buildPayment(
   const log = deps.log ?? createLogger({ name: 'payment', config: deps.config })
   const timing = { ...defaultTiming, ...deps.timing }
 
-  const cache = paymentCache({ cache: deps.cache, store: historyStore(database) })
-  const inUnit = unitOfWork({
-    database,
-    changed(userId) {
-      onEvent?.()
-      return cache.paymentsChanged(userId)
-    },
+  const cache = paymentCache({
+    cache: deps.cache,
+    store: historyStore(database),
+    query: queryOf(database.kysely),
+    log,
   })
+  const inUnit = unitOfWork({ database, writing: cache.writing, changed: onEvent })
   const lifecycle = createLifecycle({ processor: processor.name, timing, log })
   const charging = createCharging({ inUnit, lifecycle, processor, timing, log, random })
   const refunding = createRefunding({ inUnit, processor, timing, log, random })
@@ -90,6 +89,7 @@ export async function buildPayment(
       ...circuits?.checks(),
     },
   })
+  app.addHook('onClose', cache.close)
   addHistoryRoutes(app, { cache })
   addPaymentRoutes(app, {
     database,

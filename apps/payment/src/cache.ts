@@ -1,6 +1,8 @@
-import { tag, type Cache } from '@wattle/cache'
+import { createOutbox, tag, type Cache, type SqlQuery } from '@wattle/cache'
 import type { Payment } from '@wattle/contracts'
+import { queryOf } from '@wattle/database'
 import type { HistoryStore, PageRequest } from './history/history-store.ts'
+import type { NoteChange } from './payment/unit.ts'
 
 export type PaymentCache = ReturnType<typeof paymentCache>
 
@@ -15,7 +17,17 @@ type Changes = { readonly [Type in EventName | 'payment.changed']: { readonly us
  * Everything that payment caches, and what removes it: the lists that people look at. No decision about money reads
  * them: nothing that decides may import this file, which a test holds.
  */
-export function paymentCache({ cache, store }: { cache: Cache; store: HistoryStore }) {
+export function paymentCache({
+  cache,
+  store,
+  query,
+  log,
+}: {
+  cache: Cache
+  store: HistoryStore
+  query: SqlQuery
+  log: Parameters<typeof createOutbox>[0]['log']
+}) {
   const plan = cache.define({
     /** One row more than asked for, where there is one: it tells whether a next page exists. */
     history: {
@@ -43,14 +55,16 @@ export function paymentCache({ cache, store }: { cache: Cache; store: HistorySto
     'payment.canceled': ofUser,
     'payment.refunded': ofUser,
   })
+  const outbox = createOutbox({ cache, query, log })
   return {
     ...plan,
-    /** After anything of a person's payments has changed: all their lists. */
-    paymentsChanged: (userId: string) => rules.on('payment.changed', { userId }),
-    /**
-     * The same on this service's own events. Who made the change invalidates at once, unless it dies between its commit
-     * and that, or Redis is away just then; the event was committed with the change, and comes in any case.
-     */
+    /** Runs a write; in its transaction it notes whose payments change, and all their lists go when it is committed. */
+    writing: <T>(work: (note: NoteChange) => Promise<T>): Promise<T> =>
+      outbox.write((invalidates) =>
+        work((trx, userId) => invalidates(queryOf(trx), rules.refs('payment.changed', { userId }))),
+      ),
+    close: outbox.stop,
+    /** The same on this service's own events, which other services' caches go by too. */
     onOwnEvents: {
       handlers: forEachEvent(async () => {}),
       afterCommit: forEachEvent(

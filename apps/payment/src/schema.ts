@@ -41,6 +41,13 @@ export type SandboxOutcome = "canceled" | "failed" | "succeeded";
 
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
+export interface CacheInvalidations {
+  created_at: Generated<Timestamp>;
+  history: string | null;
+  id: Generated<number>;
+  refs: string;
+}
+
 export interface Contradictions {
   id: Generated<number>;
   noticed_at: Generated<Timestamp>;
@@ -223,6 +230,7 @@ export interface SandboxRefunds {
 }
 
 export interface DB {
+  cache_invalidations: CacheInvalidations;
   contradictions: Contradictions;
   dead_letters: DeadLetters;
   idempotency_keys: IdempotencyKeys;

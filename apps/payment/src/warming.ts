@@ -1,12 +1,13 @@
 import { warm } from '@wattle/cache'
 import type { Database } from '@wattle/database'
-import { inBatches, type CareOptions } from '@wattle/service'
+import type { CareOptions } from '@wattle/service'
 import type { PaymentCache } from './cache.ts'
 import { firstPage } from './history/history-store.ts'
 import type { DB } from './schema.ts'
 
 const dayMs = 86_400_000
-const batch = 500
+/** Their lists take half of the budget: what else is read must find room beside them. */
+const mostPeople = 10_000
 
 /** Whoever paid lately looks at their payments again. */
 export function paymentWarming({
@@ -18,23 +19,20 @@ export function paymentWarming({
   database: Pick<Database<DB>, 'within'>
   now: () => number
 }): Pick<CareOptions, 'warming' | 'related'> {
-  /** People with a payment of these days, in the order of their ids. */
-  function paidWithin(days: number, signal: AbortSignal) {
+  /** People with a payment of these days, who paid last first. */
+  async function paidWithin(days: number, signal: AbortSignal): Promise<string[]> {
     const { kysely } = database.within(signal)
     const since = new Date(now() - days * dayMs)
-    return inBatches<string>(batch, async (after = '', limit) => {
-      const rows = await kysely
-        .selectFrom('payments')
-        .select('user_id')
-        .distinct()
-        .where('reservation', '=', 'reserved')
-        .where('created_at', '>', since)
-        .where('user_id', '>', after)
-        .orderBy('user_id')
-        .limit(limit)
-        .execute()
-      return rows.map((row) => row.user_id)
-    })
+    const rows = await kysely
+      .selectFrom('payments')
+      .select('user_id')
+      .where('reservation', '=', 'reserved')
+      .where('created_at', '>', since)
+      .groupBy('user_id')
+      .orderBy(({ fn }) => fn.max('created_at'), 'desc')
+      .limit(mostPeople)
+      .execute()
+    return rows.map((row) => row.user_id)
   }
 
   return {
@@ -46,12 +44,10 @@ export function paymentWarming({
         concurrency: 2,
         async find(signal) {
           const people = await paidWithin(30, signal)
-          return (async function* entries() {
-            for await (const userId of people) {
-              yield warm(plan.recent, userId)
-              yield warm(plan.history, userId, firstPage)
-            }
-          })()
+          return people.flatMap((userId) => [
+            warm(plan.recent, userId),
+            warm(plan.history, userId, firstPage),
+          ])
         },
       },
     ],

@@ -1,7 +1,9 @@
 import { createCache, type Cache } from '@wattle/cache'
 import { paymentRoutes, type Payment } from '@wattle/contracts'
+import { queryOf } from '@wattle/database'
 import { connectRedis, type RedisConnection } from '@wattle/redis'
 import { eventually } from '@wattle/testkit'
+import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { paymentCache, type PaymentCache } from '../src/cache.ts'
 import {
@@ -82,10 +84,12 @@ beforeAll(async () => {
   const log = { info() {}, warn() {}, error() {} }
   redis = connectRedis({ url: world.redisServer.url, name: 'other', log })
   other = createCache({ redis, keys: world.keys, log })
-  plan = paymentCache({ cache: other, store: historyStore(world.database) })
+  const query = queryOf(world.database.kysely)
+  plan = paymentCache({ cache: other, store: historyStore(world.database), query, log })
   await eventually(() => expect(other.synchronized).toBe(true))
 })
 afterAll(async () => {
+  await plan.close()
   other.close()
   await redis.close()
   await world.stop()
@@ -138,6 +142,25 @@ describe('C12 after every write of the payment service nothing old is read in an
       )
     }
     expect(changed).toBeGreaterThan(2)
+  })
+
+  test('a write whose process dies after its commit is made up for by another process', async () => {
+    const { person } = await newScene()
+    const list = async () => (await person.get('/payments/recent')).headers['x-cache-status']
+    await eventually(async () => expect(await list()).toBe('HIT'))
+    // What such a process leaves: the row that was committed with the change, and nothing else.
+    await world.database.kysely
+      .insertInto('cache_invalidations')
+      .columns(['refs', 'created_at'])
+      .expression((query) =>
+        query
+          .selectFrom('cache_invalidations')
+          .select(['refs', sql<Date>`now() - interval '5 seconds'`.as('created_at')])
+          .where('refs', 'like', `%${person.userId}%`)
+          .limit(1),
+      )
+      .execute()
+    await eventually(async () => expect(await list()).toBe('MISS'), { withinMs: 10_000 })
   })
 
   // Who made the change may have died before it could invalidate; another process hears of it by the event.

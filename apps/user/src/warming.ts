@@ -1,12 +1,13 @@
 import { warm, type WarmingJob } from '@wattle/cache'
 import type { Id } from '@wattle/contracts'
 import type { Database } from '@wattle/database'
-import { inBatches, type CareOptions } from '@wattle/service'
+import type { CareOptions } from '@wattle/service'
 import type { UserCache } from './cache.ts'
 import type { DB } from './schema.ts'
 
 const hourMs = 3_600_000
-const batch = 500
+/** Their profiles and preferences take a third of the budget: what else is read must find room beside them. */
+const mostPeople = 20_000
 
 /** Who is likely to come back is loaded before they do, by what the database says of their sessions. */
 export function userWarming({
@@ -18,22 +19,19 @@ export function userWarming({
   database: Pick<Database<DB>, 'within'>
   now: () => number
 }): Pick<CareOptions, 'warming' | 'related'> {
-  /** People who had a session within these hours, in the order of their ids. */
-  function seenWithin(hours: number, signal: AbortSignal) {
+  /** People who had a session within these hours, who was seen last first. */
+  async function seenWithin(hours: number, signal: AbortSignal): Promise<Id<'usr'>[]> {
     const { kysely } = database.within(signal)
     const since = new Date(now() - hours * hourMs)
-    return inBatches<Id<'usr'>>(batch, async (after = '' as Id<'usr'>, limit) => {
-      const rows = await kysely
-        .selectFrom('sessions')
-        .select('user_id')
-        .distinct()
-        .where('last_seen_at', '>', since)
-        .where('user_id', '>', after)
-        .orderBy('user_id')
-        .limit(limit)
-        .execute()
-      return rows.map((row) => row.user_id as Id<'usr'>)
-    })
+    const rows = await kysely
+      .selectFrom('sessions')
+      .select('user_id')
+      .where('last_seen_at', '>', since)
+      .groupBy('user_id')
+      .orderBy(({ fn }) => fn.max('last_seen_at'), 'desc')
+      .limit(mostPeople)
+      .execute()
+    return rows.map((row) => row.user_id as Id<'usr'>)
   }
 
   const jobs: WarmingJob[] = [
@@ -42,12 +40,7 @@ export function userWarming({
       priority: 'high',
       async find(signal) {
         const people = await seenWithin(24, signal)
-        return (async function* entries() {
-          for await (const id of people) {
-            yield warm(plan.profile, id)
-            yield warm(plan.preferences, id)
-          }
-        })()
+        return people.flatMap((id) => [warm(plan.profile, id), warm(plan.preferences, id)])
       },
     },
     {
@@ -55,9 +48,7 @@ export function userWarming({
       priority: 'high',
       async find(signal) {
         const people = await seenWithin(7 * 24, signal)
-        return (async function* entries() {
-          for await (const id of people) yield warm(plan.profile, id)
-        })()
+        return people.map((id) => warm(plan.profile, id))
       },
     },
   ]

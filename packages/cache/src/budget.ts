@@ -171,10 +171,10 @@ export async function checkBudgets({
   const needed = Math.ceil(sum * 1.25)
   const policies = new Set(infos.map(({ memory }) => memory?.maxPolicy ?? ''))
   return [
-    ...(maxBytes === 0
+    ...(infos.some(({ memory }) => !memory?.maxBytes)
       ? [`maxmemory of Redis ${space.redis.name} is not set: set it to ${needed} bytes or more.`]
       : []),
-    ...(maxBytes > 0 && maxBytes < needed
+    ...(infos.every(({ memory }) => memory?.maxBytes) && maxBytes < needed
       ? [
           `maxmemory of Redis ${space.redis.name} is ${maxBytes} bytes, less than 1.25 times the budgets (${sum}): raise it to ${needed}, or lower a budget.`,
         ]

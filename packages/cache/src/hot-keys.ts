@@ -95,6 +95,8 @@ export function trackHotKeys(options: HotKeysOptions): HotKeys {
     const rule = related[kind.name]
     const name = nameOf(kind, encoded)
     if (!rule || !args || hot.get(name) !== false || prefetching >= mostPrefetches) return
+    // What is loaded could not be stored.
+    if (!space.channel.shards.every(({ available }) => available)) return
     hot.set(name, true)
     let entries: readonly Warm[]
     try {

@@ -7,8 +7,11 @@ import { warmEntry, type Warm } from './warm.ts'
 /** What one run of a job has done, while it runs and after. */
 export type WarmingRun = {
   readonly job: string
-  /** `paused`: it waits for Redis, or for loads of readers. `stopped`: by an operator, or its process lost the duty. */
-  readonly state: 'running' | 'paused' | 'done' | 'stopped' | 'failed'
+  /**
+   * `paused`: it waits for Redis, or for loads of readers. `stopped`: by an operator, or its process lost the duty.
+   * `interrupted`: its process ended; like one that has failed it is done again within a minute.
+   */
+  readonly state: 'running' | 'paused' | 'done' | 'stopped' | 'interrupted' | 'failed'
   /** Milliseconds since 1970, by Redis' clock. */
   readonly startedAtMs: number
   readonly durationMs: number
@@ -34,6 +37,9 @@ export type RunOptions = {
   retries: number
   signal: AbortSignal
 }
+
+/** Why a run is ended whose process ends. */
+export const closing = Symbol('closing')
 
 type Progress = { -readonly [K in keyof WarmingRun]: WarmingRun[K] }
 
@@ -153,12 +159,26 @@ export function beginRun(options: RunOptions): {
       await warmBatch(entries)
       run.state = 'done'
     } catch (cause) {
-      run.state = signal.aborted ? 'stopped' : 'failed'
-      if (!signal.aborted) run.error = messageOf(cause)
+      if (!signal.aborted) {
+        run.state = 'failed'
+        run.error = messageOf(cause)
+      }
     }
     return progress()
   }
-  return { progress, done: work() }
+
+  /** Who ends it does not wait for loads that are under way: what they bring does no harm. */
+  const ended = new Promise<WarmingRun>((resolve) => {
+    signal.addEventListener(
+      'abort',
+      () => {
+        run.state = signal.reason === closing ? 'interrupted' : 'stopped'
+        resolve(progress())
+      },
+      { once: true },
+    )
+  })
+  return { progress, done: Promise.race([work(), ended]) }
 }
 
 const messageOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause))

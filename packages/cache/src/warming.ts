@@ -4,7 +4,7 @@ import { durationMs, type Duration } from './duration.ts'
 import { internalsOf } from './internals.ts'
 import { counterIn, gaugeIn } from './metrics.ts'
 import { createRecords } from './warming-records.ts'
-import { beginRun, type Found, type WarmingRun } from './warming-run.ts'
+import { beginRun, closing, type Found, type WarmingRun } from './warming-run.ts'
 
 const priorities = ['high', 'medium', 'low'] as const
 
@@ -129,11 +129,16 @@ export function createWarming({
     const { progress, done } = beginRun({ ...line, space, job: name, signal: abort.signal })
     if (current) current.progress = progress
     await records.show(progress())
+    let over = false
     const beat = setInterval(() => {
-      void duty.hold().then((held) => (held === 'lost' ? abort.abort() : records.show(progress())))
+      void duty.hold().then((held) => {
+        if (held === 'lost') abort.abort()
+        else if (!over) void records.show(progress())
+      })
     }, lookMs)
     beat.unref()
     const run = await done
+    over = true
     clearInterval(beat)
     await records.add(run)
     await duty.leave()
@@ -151,6 +156,7 @@ export function createWarming({
       if (current.line === line) return undefined
       await current.done
     }
+    if (closed) return undefined
     const abort = new AbortController()
     const work = line.duty.take().then((held) => (held ? perform(line, abort) : undefined))
     current = { line, abort, done: work }
@@ -165,13 +171,16 @@ export function createWarming({
     const [last] = await line.records.past(1)
     if (!last) return true
     const nowMs = space.channel.shards[0]?.clock.nowMs() ?? 0
-    return nowMs - last.startedAtMs >= (line.fresh ? Math.min(quietMs, line.everyMs) : line.everyMs)
+    // A process that has just started runs everything, and what did not come to its end by itself is not done.
+    const soon = line.fresh || last.state === 'failed' || last.state === 'interrupted'
+    return nowMs - last.startedAtMs >= (soon ? Math.min(quietMs, line.everyMs) : line.everyMs)
   }
 
   /** Runs what is due, the most important first; after each it looks anew. */
   async function look(): Promise<void> {
     if (current || !space.channel.shards.every(({ available }) => available)) return
     for (const line of inOrder) {
+      if (closed) return
       const due = await isDue(line)
       line.fresh = false
       if (due && (await begin(line)) && timer) return look()
@@ -180,8 +189,10 @@ export function createWarming({
 
   let timer: NodeJS.Timeout | undefined
   let looking: Promise<void> | undefined
+  let closed = false
   return {
     start() {
+      closed = false
       const lookNow = () => {
         looking ??= look().finally(() => (looking = undefined))
       }
@@ -189,9 +200,10 @@ export function createWarming({
       lookNow()
     },
     async close() {
+      closed = true
       clearInterval(timer)
       timer = undefined
-      current?.abort.abort()
+      current?.abort.abort(closing)
       await current?.done
       await looking
     },

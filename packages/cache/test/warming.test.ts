@@ -192,7 +192,7 @@ describe('W1 warming jobs', () => {
   }) => {
     const { cache } = await open()
     const load = held<string>()
-    const plan = cache.define({ thing: { load: load.call, key: (id: string) => [id], ttl: '1h' } })
+    const plan = cache.define({ thing: { load: load.call, key: (id) => [id], ttl: '1h' } })
     const find = () => [warm(plan.thing, 'x')]
     const running = warming(cache, { name: 'things', find }).run('things')
     const call = await load.next()
@@ -229,6 +229,32 @@ describe('W3 progress and operators', () => {
     const [status] = await operator.status()
     expect(status?.present).toBeUndefined()
     expect(status?.past).toMatchObject([{ state: 'stopped' }])
+  })
+
+  test('closing ends the run under way at once, and begins no other that is due', async ({
+    open,
+    warming,
+  }) => {
+    const { cache } = await open()
+    const load = held<string>()
+    const { slow } = cache.define({
+      slow: { load: (id: string) => load.call(id), key: (id: string) => [id], ttl: '1h' },
+    })
+    let others = 0
+    const one = warming(
+      cache,
+      { name: 'slow', priority: 'high', find: () => [warm(slow, 'a')] },
+      { name: 'other', priority: 'low', find: () => (others++, []) },
+    )
+    one.start()
+    const call = await load.next()
+    await one.close()
+    expect((await one.status()).find(({ name }) => name === 'slow')?.past).toMatchObject([
+      { state: 'interrupted' },
+    ])
+    call.resolve('late')
+    expect(await one.run('other')).toBeUndefined()
+    expect(others).toBe(0)
   })
 
   test('a job whose search fails ends as failed, with the reason', async ({ open, warming }) => {

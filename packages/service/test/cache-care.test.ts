@@ -7,7 +7,6 @@ import {
   createLogger,
   createRegistry,
   createService,
-  inBatches,
   type CacheCare,
 } from '../src/index.ts'
 import { watchBudgets } from '../src/cache-care/budgets.ts'
@@ -210,18 +209,5 @@ describe('the care of a cache', () => {
     await away.kill()
     await process.closeCare()
     await process[Symbol.asyncDispose]()
-  })
-
-  test('reads rows in batches, each after the last row of the one before', async () => {
-    const asked: (number | undefined)[] = []
-    const rows = [1, 2, 3, 4, 5]
-    const found = await inBatches<number>(2, async (after, limit) => {
-      asked.push(after)
-      return rows.filter((row) => row > (after ?? 0)).slice(0, limit)
-    })
-    expect(asked).toEqual([undefined])
-    expect(await Array.fromAsync(found)).toEqual(rows)
-    expect(asked).toEqual([undefined, 2, 4])
-    await expect(inBatches(2, () => Promise.reject(new Error('away')))).rejects.toThrow('away')
   })
 })

@@ -11,21 +11,28 @@ export type Unit = {
 
 export type InUnit = <T>(work: (unit: Unit) => Promise<T>) => Promise<T>
 
+/** Writes down in the transaction whose lists change: what is read of them afterwards follows from the commit. */
+export type NoteChange = (trx: Transaction<DB>, userId: string) => Promise<void>
+
 /**
- * Runs work in one transaction and, once it is committed, calls `changed` for everyone whose payments it touched. Like
- * every transaction it may run twice: it must do nothing outside.
+ * Runs work in one transaction, and notes there everyone whose payments it touched. `writing` makes of the notes what has
+ * to be done after the commit. Like every transaction it may run twice: it must do nothing outside.
  */
 export function unitOfWork(deps: {
   database: Pick<Database<DB>, 'transaction'>
-  changed: (userId: string) => Promise<unknown>
+  writing: <T>(work: (note: NoteChange) => Promise<T>) => Promise<T>
+  changed?: (() => void) | undefined
 }): InUnit {
-  return async (work) => {
-    let touched = new Set<string>()
-    const result = await deps.database.transaction((trx) => {
-      touched = new Set()
-      return work({ trx, touch: (userId) => touched.add(userId) })
+  return (work) =>
+    deps.writing(async (note) => {
+      let touched = new Set<string>()
+      const result = await deps.database.transaction(async (trx) => {
+        touched = new Set()
+        const done = await work({ trx, touch: (userId) => touched.add(userId) })
+        for (const userId of touched) await note(trx, userId)
+        return done
+      })
+      if (touched.size > 0) deps.changed?.()
+      return result
     })
-    await Promise.all([...touched].map(deps.changed))
-    return result
-  }
 }

@@ -6,6 +6,8 @@ local list, about = KEYS[1], KEYS[2]
 local capacity, half = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- Redis may have evicted the one without the other.
+if redis.call('EXISTS', list) == 0 then redis.call('UNLINK', about) end
 local total = tonumber(redis.call('HGET', about, '~total') or 0)
 
 -- Fading all at once, now and then, is the same as fading each count on its own.

@@ -11,7 +11,7 @@ const ofJob = Type.Object({ job: Type.String({ pattern: '^[a-z0-9-]{1,60}$' }) }
 
 const Run = Type.Object({
   job: Type.String(),
-  state: Type.Enum(['running', 'paused', 'done', 'stopped', 'failed']),
+  state: Type.Enum(['running', 'paused', 'done', 'stopped', 'interrupted', 'failed']),
   startedAtMs: Type.Integer(),
   durationMs: count,
   found: count,
@@ -95,7 +95,8 @@ export const careRoutes = {
     replies: {
       202: Type.Object({
         started: Type.Boolean({
-          description: 'False: it is under way, or was stopped less than ten seconds ago',
+          description:
+            'False: it is under way, was stopped less than ten seconds ago, or Redis is away',
         }),
       }),
     },
@@ -151,7 +152,7 @@ export function addCareRoutes(app: FastifyInstance, care: CacheCare): void {
   addRoute(app, careRoutes.startWarming, async ({ params: { job }, user, request }) => {
     await assertNamed(job)
     request.log.info({ job, operator: user.userId }, 'an operator starts a warming job')
-    // It ends in a record and a line in the log, whatever happens. Where it may not begin, that is known at once.
+    // Where it may not begin, that is mostly known at once; behind another job it waits.
     const run = warming.run(job).then((ended) => ended !== undefined)
     return { started: await Promise.race([run, delay(soonMs, true)]) }
   })
