@@ -45,7 +45,9 @@ export async function startWorker(
     })
   }
 
-  const tell = (message: ToWorker) => void (alive && child.send(message))
+  // One that is being killed may be gone before it is known to be: then nobody is told.
+  const tell = (message: ToWorker) =>
+    void (alive && child.connected && child.send(message, () => {}))
   const worker = {
     process: settings.process,
     settings,
