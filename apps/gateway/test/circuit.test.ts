@@ -1,17 +1,7 @@
 import { createCircuits } from '@wattle/service'
 import { eventually, fakeClock } from '@wattle/testkit'
-import { afterEach, describe, expect, test } from 'vitest'
-import { fixtureRoutes, json, startFixture, type Answer, type Fixture } from './fixture.ts'
-
-const running: Fixture[] = []
-async function start(...options: Parameters<typeof startFixture>): Promise<Fixture> {
-  const gateway = await startFixture(...options)
-  running.push(gateway)
-  return gateway
-}
-afterEach(async () => {
-  for (const gateway of running.splice(0)) await gateway.stop()
-})
+import { describe, expect, test } from 'vitest'
+import { fixtureRoutes, json, startForTest, type Answer, type Fixture } from './fixture.ts'
 
 const problem =
   (status: number, code: string): Answer =>
@@ -41,7 +31,7 @@ describe('L6 a service that does not answer', () => {
       sick: { hasty: fixtureRoutes.hasty },
       healthy: { open: fixtureRoutes.open },
     }
-    const gateway = await start({ services })
+    const gateway = await startForTest({ services })
     gateway.answer = (request, response) =>
       (request.url === '/hasty' ? frozen : json({ ok: true }))(request, response)
     const late = await times(5, () => gateway.call('/api/hasty'))
@@ -60,7 +50,7 @@ describe('L6 a service that does not answer', () => {
   test('is reached again once three requests in a row were answered', async () => {
     const clock = fakeClock()
     const circuits = createCircuits({ now: clock.now, random: () => 1 })
-    const gateway = await start({ circuits })
+    const gateway = await startForTest({ circuits })
     gateway.answer = bare(503)
     await times(5, () => gateway.call('/api/open'))
     gateway.answer = json({ ok: true })
@@ -76,7 +66,7 @@ describe('L6 a service that does not answer', () => {
   test.each([502, 503, 504])('or before which a proxy answers %d: likewise', async (status) => {
     const clock = fakeClock()
     const circuits = createCircuits({ now: clock.now })
-    const gateway = await start({ circuits })
+    const gateway = await startForTest({ circuits })
     gateway.answer = bare(status)
     await times(5, () => gateway.call('/api/open'))
     expect(circuits.list()).toMatchObject([{ state: 'open' }])
@@ -91,7 +81,7 @@ describe('L6 the circuit of the gateway stays closed', () => {
     [500, 'INTERNAL'],
     [404, 'NOT_FOUND'],
   ])('when a service says %d itself: its other routes may work', async (status, code) => {
-    const gateway = await start()
+    const gateway = await startForTest()
     gateway.answer = problem(status, code)
     const replies = await times(30, () => gateway.call('/api/open'))
     for (const reply of replies) expect(reply.json()).toMatchObject({ detail: 'The detail.' })
@@ -100,7 +90,7 @@ describe('L6 the circuit of the gateway stays closed', () => {
   })
 
   test('when clients leave their requests no time', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     gateway.answer = frozen
     const headers = { 'x-deadline-ms': '50' }
     const replies = await times(30, () => gateway.call('/api/open', { headers }))
@@ -111,7 +101,7 @@ describe('L6 the circuit of the gateway stays closed', () => {
   })
 
   test('when clients go away, or send what cannot be handed on', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     gateway.answer = frozen
     const leaving = new AbortController()
     const calls = times(20, () =>

@@ -2,18 +2,8 @@ import { once } from 'node:events'
 import { request as httpRequest, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { eventually } from '@wattle/testkit'
-import { afterEach, describe, expect, test } from 'vitest'
-import { json, startFixture, type Fixture } from './fixture.ts'
-
-const running: Fixture[] = []
-async function start(...options: Parameters<typeof startFixture>): Promise<Fixture> {
-  const gateway = await startFixture(...options)
-  running.push(gateway)
-  return gateway
-}
-afterEach(async () => {
-  for (const gateway of running.splice(0)) await gateway.stop()
-})
+import { describe, expect, test } from 'vitest'
+import { json, startForTest, type Fixture } from './fixture.ts'
 
 const post = (gateway: Fixture) =>
   gateway.call('/api/things', {
@@ -24,7 +14,7 @@ const post = (gateway: Fixture) =>
 
 describe('S0 a service that is down', () => {
   test('is 503 with Retry-After, in a problem document that tells no address', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     await gateway.stopUpstream()
     for (const reply of [await gateway.call('/api/open'), await post(gateway)]) {
       expect(reply.status).toBe(503)
@@ -36,7 +26,7 @@ describe('S0 a service that is down', () => {
   })
 
   test('leaves the gateway ready, and is named in /readyz', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     gateway.answer = json({ status: 'alive' })
     expect((await gateway.call('/readyz')).json()).toMatchObject({ checks: { fixture: 'ok' } })
     await gateway.stopUpstream()
@@ -46,7 +36,7 @@ describe('S0 a service that is down', () => {
   })
 
   test('costs nobody a request when it closes an idle connection', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     for (let n = 0; n < 20; n++) {
       expect((await gateway.call('/api/open')).status).toBe(200)
       for (const socket of gateway.sockets) socket.destroy()
@@ -56,7 +46,7 @@ describe('S0 a service that is down', () => {
 
 describe('S0 a service that is slow', () => {
   test('is 504 within the deadline of the route', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     gateway.answer = () => undefined
     const startedMs = performance.now()
     const reply = await gateway.call('/api/hasty')
@@ -65,7 +55,7 @@ describe('S0 a service that is slow', () => {
   })
 
   test('is 504 within the deadline of the client where that is shorter', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     gateway.answer = () => undefined
     const startedMs = performance.now()
     const reply = await gateway.call('/api/open', { headers: { 'x-deadline-ms': '150' } })
@@ -74,7 +64,7 @@ describe('S0 a service that is slow', () => {
   })
 
   test('has its request taken back when the time has passed, or the client has gone', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     let openRequests = 0
     gateway.answer = (request) => {
       openRequests++
@@ -92,7 +82,7 @@ describe('S0 a service that is slow', () => {
   })
 
   test('is cut off when its body does not end in time', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     gateway.answer = (_request, response) => {
       response.writeHead(200, { 'content-type': 'application/json' })
       response.write('{"never":')
@@ -101,7 +91,7 @@ describe('S0 a service that is slow', () => {
   })
 
   test('does not keep others waiting: requests past the bound are refused at once', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     const held: ServerResponse[] = []
     gateway.answer = (_request, response) => void held.push(response)
     const calls = Array.from({ length: 600 }, () => gateway.call('/api/open'))
@@ -115,7 +105,7 @@ describe('S0 a service that is slow', () => {
   })
 
   test('never gets the requests that were given up in the queue', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     const held: ServerResponse[] = []
     gateway.answer = (_request, response) => void held.push(response)
     const first = Array.from({ length: 64 }, () => gateway.call('/api/open'))
@@ -173,7 +163,7 @@ describe('S0 a service that answers wrongly', () => {
       bytes('HTTP/1.1 404 No\r\nContent-Type: text/html\r\n\r\nnginx'),
     ],
   ])('because it %s is 502', async (_name, onConnection) => {
-    const gateway = await start({ onConnection })
+    const gateway = await startForTest({ onConnection })
     for (const reply of [await post(gateway), await gateway.call('/api/open')]) {
       expect(reply.json()).toMatchObject({ status: 502, code: 'BAD_GATEWAY' })
       expect(reply.status).toBe(502)
@@ -184,7 +174,7 @@ describe('S0 a service that answers wrongly', () => {
   test('on a connection it dropped while idle, is asked again on another for a read', async () => {
     const ok = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}'
     let connections = 0
-    const gateway = await start({
+    const gateway = await startForTest({
       onConnection: (socket) => {
         connections++
         socket.once('data', () => {
@@ -202,7 +192,7 @@ describe('S0 a service that answers wrongly', () => {
 
   test('after a write that was reset is asked once only: it may have been carried out', async () => {
     let connections = 0
-    const gateway = await start({
+    const gateway = await startForTest({
       onConnection: (socket) => {
         connections++
         socket.once('data', () => socket.destroy())
@@ -213,7 +203,7 @@ describe('S0 a service that answers wrongly', () => {
   })
 
   test('that dies in the middle of a reply leaves the client no whole reply', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     gateway.answer = (_request, response) => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': 1_000 })
       response.write('{"half":')
@@ -225,7 +215,7 @@ describe('S0 a service that answers wrongly', () => {
   })
 
   test('that dies while it sends in chunks leaves the client no whole reply', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     gateway.answer = (_request, response) => {
       response.writeHead(200, { 'content-type': 'application/json' })
       response.write('{"half":')
@@ -235,7 +225,7 @@ describe('S0 a service that answers wrongly', () => {
   })
 
   test('has its own problem documents passed on as they are', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     const problem = { type: 'urn:x', title: 't', status: 409, code: 'ACCOUNT_LINKED', detail: 'd' }
     gateway.answer = json(problem, { 'content-type': 'application/problem+json' }, 409)
     const reply = await post(gateway)
@@ -245,7 +235,7 @@ describe('S0 a service that answers wrongly', () => {
 
 describe('S0 a client', () => {
   test('one of fifty in parallel gets its own reply', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     gateway.answer = (request, response) => {
       setTimeout(() => json({ url: request.url })(request, response), Math.random() * 20)
     }
@@ -263,7 +253,7 @@ describe('S0 a client', () => {
   })
 
   test('that sends its body slowly holds no connection of a service', async () => {
-    const gateway = await start()
+    const gateway = await startForTest()
     const { hostname, port } = new URL(gateway.url)
     const request = httpRequest({
       hostname,

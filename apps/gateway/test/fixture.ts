@@ -26,6 +26,7 @@ import {
 } from '@wattle/identity'
 import { baseConfig, createLogger, loadConfig } from '@wattle/service'
 import { Type } from 'typebox'
+import { onTestFinished } from 'vitest'
 import { buildGateway, type GatewayDeps } from '../src/app.ts'
 import type { Routes } from '../src/routes.ts'
 
@@ -223,6 +224,13 @@ export async function startFixture(
 }
 
 export type Fixture = Awaited<ReturnType<typeof startFixture>>
+
+/** One for a test, which ends with it. */
+export async function startForTest(...options: Parameters<typeof startFixture>): Promise<Fixture> {
+  const gateway = await startFixture(...options)
+  onTestFinished(() => gateway.stop())
+  return gateway
+}
 
 type CallInit = {
   method?: string

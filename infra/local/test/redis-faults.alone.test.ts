@@ -39,14 +39,7 @@ function hitShare(observations: readonly Observation[]): number {
 describe('R2 Redis fails under the load of 50 clients', () => {
   test('a master killed, one frozen for 10 s: every answer is right and in time, and hits return within 5 s', async () => {
     await using group = await startSentinelGroup()
-    await using state = await startRedis({ acl: true, group: 'state' })
-    await using services = await startServices({
-      cacheUrlFor: group.urlFor,
-      stateUrlFor: state.urlFor,
-      env: { WATTLE_EVENT_REPLICAS: '0' },
-    })
-    const load = startClients({ api: services.api, people: await fiftyPeople(services.api) })
-    try {
+    await underLoad(group, async ({ load }) => {
       await wait(2_000)
       expect(hitShare(load.since(performance.now() - 1_000))).toBeGreaterThan(0.5)
 
@@ -64,23 +57,12 @@ describe('R2 Redis fails under the load of 50 clients', () => {
       await wait(10_000)
       group.thaw(frozen)
       await backToHits(load)
-    } finally {
-      await load.stop()
-    }
-    expect(services.alive(), services.log()).toBe(true)
-    expectAllRight(load.observations)
+    })
   }, 120_000)
 
   test('Redis wholly absent for 5 s: every answer is right and in time, and hits return within 5 s', async () => {
     await using server = await startRedis({ acl: true })
-    await using state = await startRedis({ acl: true, group: 'state' })
-    await using services = await startServices({
-      cacheUrlFor: server.urlFor,
-      stateUrlFor: state.urlFor,
-      env: { WATTLE_EVENT_REPLICAS: '0' },
-    })
-    const load = startClients({ api: services.api, people: await fiftyPeople(services.api) })
-    try {
+    await underLoad(server, async ({ load, services }) => {
       await wait(1_000)
       await server.kill()
       await wait(5_000)
@@ -88,16 +70,36 @@ describe('R2 Redis fails under the load of 50 clients', () => {
       expect(ready.status).toBe(200)
       await server.restart()
       await backToHits(load)
-    } finally {
-      await load.stop()
-    }
-    expect(services.alive(), services.log()).toBe(true)
-    expectAllRight(load.observations)
+    })
   }, 120_000)
 })
 
+type Services = Awaited<ReturnType<typeof startServices>>
+type Load = ReturnType<typeof startClients>
+
+/** All services on this cache, used by 50 clients while it fails: all answers are right, and nothing has ended. */
+async function underLoad(
+  { urlFor }: { urlFor: (service: string) => string },
+  fail: (running: { load: Load; services: Services }) => Promise<void>,
+): Promise<void> {
+  await using state = await startRedis({ acl: true, group: 'state' })
+  await using services = await startServices({
+    cacheUrlFor: urlFor,
+    stateUrlFor: state.urlFor,
+    env: { WATTLE_EVENT_REPLICAS: '0' },
+  })
+  const load = startClients({ api: services.api, people: await fiftyPeople(services.api) })
+  try {
+    await fail({ load, services })
+  } finally {
+    await load.stop()
+  }
+  expect(services.alive(), services.log()).toBe(true)
+  expectAllRight(load.observations)
+}
+
 /** All is normal again: within 5 s, most reads of the last half second came from the cache. */
-async function backToHits(load: ReturnType<typeof startClients>): Promise<void> {
+async function backToHits(load: Load): Promise<void> {
   await eventually(
     () => expect(hitShare(load.since(performance.now() - 500))).toBeGreaterThan(0.5),
     { withinMs: 5_000, everyMs: 100 },

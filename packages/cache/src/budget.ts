@@ -168,13 +168,14 @@ export async function checkBudgets({
   if (infos.length < mastersOf(space).length) return ['Redis does not tell its maxmemory.']
   const sum = Object.values(budgets).reduce((total, bytes) => total + bytes, 0)
   const maxBytes = infos.reduce((total, { memory }) => total + (memory?.maxBytes ?? 0), 0)
+  const isSet = infos.every(({ memory }) => memory?.maxBytes)
   const needed = Math.ceil(sum * 1.25)
   const policies = new Set(infos.map(({ memory }) => memory?.maxPolicy ?? ''))
   return [
-    ...(infos.some(({ memory }) => !memory?.maxBytes)
+    ...(!isSet
       ? [`maxmemory of Redis ${space.redis.name} is not set: set it to ${needed} bytes or more.`]
       : []),
-    ...(infos.every(({ memory }) => memory?.maxBytes) && maxBytes < needed
+    ...(isSet && maxBytes < needed
       ? [
           `maxmemory of Redis ${space.redis.name} is ${maxBytes} bytes, less than 1.25 times the budgets (${sum}): raise it to ${needed}, or lower a budget.`,
         ]

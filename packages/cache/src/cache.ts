@@ -9,7 +9,7 @@ import { createInvalidation, type Invalidation } from './invalidation.ts'
 import { forgetOldTags } from './janitor.ts'
 import { createKind, type Kind } from './kind.ts'
 import { KindCore } from './kind-core.ts'
-import { encodeBeginning, kindName } from './kind-name.ts'
+import { encodeBeginning, kindName, reserved } from './kind-name.ts'
 import { createLoads } from './loads.ts'
 import { Local } from './local.ts'
 import { createLoadedKind, type KindPlan, type LoadedKind, type Loader } from './plan.ts'
@@ -87,18 +87,6 @@ export type Cache = {
 
 const synchronizedPollMs = 5
 const janitorEveryMs = 10 * 60_000
-/** Names that the cache uses for keys of its own. */
-const reserved = new Set([
-  'tag',
-  'tags',
-  'generations',
-  'invalidations',
-  'duty',
-  'hot',
-  'warming',
-  'lock',
-  'writes',
-])
 
 /** The cache of one service: its namespace on a shared Redis, and what this process keeps of it. */
 export function createCache(options: CacheOptions): Cache {

@@ -19,7 +19,7 @@ export async function inspect(core: KindCore, key: Key): Promise<readonly Seen[]
   const encoded = core.names.encode(key)
   const id = localKey(encoded)
   const seen: Seen[] = []
-  const slot = core.slotOf(id, core.space.now())
+  const slot = core.slotOf(id)
   if (slot !== undefined) {
     const { values, softUntil, loadedAt } = core.l1
     const kept = values[slot]

@@ -2,7 +2,7 @@ import type { Shard } from '@wattle/redis'
 import { Flight } from './flight.ts'
 import { KindL1, type Kept } from './kind-l1.ts'
 import { isPlain, localKey, type Key, type KindName } from './kind-name.ts'
-import type { LocalKind } from './local.ts'
+import { poison, type LocalKind } from './local.ts'
 import type { ReadOutcome } from './outcome.ts'
 import type { Policy } from './policy.ts'
 import type { Remote } from './remote.ts'
@@ -205,7 +205,12 @@ export class KindCore extends KindL1 implements LocalKind {
     }
     const request = this.requestOf(load, options, args)
     const flight = new Flight(this, load ? id : `p${id}`, encoded, request, { id })
-    if (covered) take(load ? this.flights : this.companions, flight)
+    if (covered) {
+      const flights = load ? this.flights : this.companions
+      // Invalidations will find this one under the name, and the former no more.
+      poison(flights, flight.name)
+      flights.set(flight.name, flight)
+    }
     // Nobody else hears of it, an invalidation neither: so nothing of it is kept here.
     else flight.poisoned = flight.solo = true
     const mode = covered ? 'ordinary' : isReachable(shard, position) ? 'exact' : 'bypass'
@@ -248,10 +253,3 @@ export class KindCore extends KindL1 implements LocalKind {
 
 const isReachable = (shard: Shard, position: Position | undefined) =>
   position?.get(shard.index)?.epoch === shard.epoch
-
-/** Makes it the one that invalidations find under its name. One that was there is found no more, so nothing of it is kept. */
-function take(flights: Map<string, Flight>, flight: Flight): void {
-  const former = flights.get(flight.name)
-  if (former) former.poisoned = true
-  flights.set(flight.name, flight)
-}

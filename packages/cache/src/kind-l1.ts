@@ -77,10 +77,10 @@ export class KindL1 {
 
   /** The same with a closer look. `mayRefresh`: who asks can load it anew. */
   here(id: string, mayRefresh: boolean): Kept | undefined {
-    if (!this.index.has(id)) return undefined
-    const nowMs = this.space.now()
-    const slot = this.slotOf(id, nowMs)
+    const slot = this.index.get(id)
     if (slot === undefined) return undefined
+    const nowMs = this.space.now()
+    if (!this.#isServed(slot, nowMs)) return undefined
     const l1 = this.l1
     const shard = l1.shards[slot] as Shard
     const softUntil = l1.softUntil[slot] ?? 0
@@ -103,17 +103,20 @@ export class KindL1 {
   }
 
   /** Where L1 holds the entry, if it may be served now. */
-  slotOf(id: string, nowMs: number): number | undefined {
+  slotOf(id: string): number | undefined {
     const slot = this.index.get(id)
-    if (slot === undefined) return undefined
-    const { l1 } = this
-    const shard = l1.shards[slot]
-    const isServed =
+    return slot !== undefined && this.#isServed(slot, this.space.now()) ? slot : undefined
+  }
+
+  #isServed(slot: number, nowMs: number): boolean {
+    const { shards, softUntil } = this.l1
+    const shard = shards[slot]
+    return (
       shard !== undefined &&
       nowMs < shard.trustedUntilMs &&
-      nowMs < (l1.softUntil[slot] ?? 0) &&
+      nowMs < (softUntil[slot] ?? 0) &&
       this.#isCurrent(slot)
-    return isServed ? slot : undefined
+    )
   }
 
   /**

@@ -13,6 +13,19 @@ export type KindName = {
   redisKey(encoded: string, version?: number): string
 }
 
+/** Names that the cache uses for keys of its own. */
+export const reserved = new Set([
+  'tag',
+  'tags',
+  'generations',
+  'invalidations',
+  'duty',
+  'hot',
+  'warming',
+  'lock',
+  'writes',
+])
+
 const plain = /^[\w./+-]+$/
 
 export function kindName(keys: KeySpace, name: string, version: number): KindName {

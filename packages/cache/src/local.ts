@@ -230,7 +230,8 @@ export class Local {
   }
 }
 
-function poison(flights: Map<string, Flight>, name: string): void {
+/** Whoever waits for it gets its value; nobody else does, and nothing of it is kept. */
+export function poison(flights: Map<string, Flight>, name: string): void {
   const flight = flights.get(name)
   if (!flight) return
   flight.poisoned = true

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { kindInternalsOf } from './internals.ts'
 import { bulk } from './kind.ts'
 import type { Space } from './space.ts'
+import { textOf } from './text-of.ts'
 import { warmEntry, type Warm } from './warm.ts'
 
 /** What one run of a job has done, while it runs and after. */
@@ -92,7 +93,7 @@ export function beginRun(options: RunOptions): {
       run[await warmEntry(entry, loadOne)]++
       return true
     } catch (cause) {
-      run.error = messageOf(cause)
+      run.error = textOf(cause)
       return false
     }
   }
@@ -141,7 +142,7 @@ export function beginRun(options: RunOptions): {
         return await find(signal)
       } catch (cause) {
         if (retry >= retries) throw cause
-        run.error = messageOf(cause)
+        run.error = textOf(cause)
         await backOff(retry)
       }
     }
@@ -161,7 +162,7 @@ export function beginRun(options: RunOptions): {
     } catch (cause) {
       if (!signal.aborted) {
         run.state = 'failed'
-        run.error = messageOf(cause)
+        run.error = textOf(cause)
       }
     }
     return progress()
@@ -180,5 +181,3 @@ export function beginRun(options: RunOptions): {
   })
   return { progress, done: Promise.race([work(), ended]) }
 }
-
-const messageOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause))

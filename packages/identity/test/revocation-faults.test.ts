@@ -1,16 +1,11 @@
 import { connectRedis } from '@wattle/redis'
-import {
-  eventually,
-  startProxy,
-  startRedis,
-  startSentinelGroup,
-  type TestRedis,
-} from '@wattle/testkit'
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { eventually, startProxy, startSentinelGroup } from '@wattle/testkit'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { liveRevocations, revocationChannel, revocations } from '../src/index.ts'
 import { sessionId } from './forge.ts'
 import {
   addressOf,
+  forEachTestEmptyRedis,
   inAMinute,
   issuer,
   keys,
@@ -20,13 +15,7 @@ import {
 } from './revocation-processes.ts'
 
 describe('T3 revocations over a Redis that fails', () => {
-  let server: TestRedis
-  beforeAll(async () => {
-    server = await startRedis({ acl: true, group: 'state', services: ['user', 'gateway'] })
-  })
-  beforeEach(() => server.client().flushall())
-  afterAll(() => server.stop())
-  const as = (service: string) => server.urlFor(service)
+  const { server, as } = forEachTestEmptyRedis()
 
   test('what an issuer left behind when it was killed between commit and publication, another publishes', async () => {
     const { log, commit } = tableOf()
@@ -46,7 +35,7 @@ describe('T3 revocations over a Redis that fails', () => {
     publisher.start()
     const before = viewer(as('gateway'))
     await eventually(() => expect(before.check(token)).toBe('revoked'))
-    await server.client().flushall()
+    await server().client().flushall()
     const after = viewer(as('gateway'))
     await eventually(() => expect(after.check(token)).toBe('revoked'))
     await eventually(() => expect(after.check({ ...token, sessionId: 'ses_2' })).toBe('valid'))
@@ -62,7 +51,7 @@ describe('T3 revocations over a Redis that fails', () => {
     const { log, commit } = tableOf()
     const { publisher } = issuer(as('user'), log)
     publisher.start()
-    await using proxy = await startProxy(addressOf(server))
+    await using proxy = await startProxy(addressOf(server()))
     const away = new URL(as('gateway'))
     away.host = `${proxy.host}:${proxy.port}`
     const heard = { losses: 0, messages: 0, reads: 0 }
@@ -96,7 +85,7 @@ describe('T3 revocations over a Redis that fails', () => {
     async function sleepThrough(first: number, count: number): Promise<void> {
       proxy.blackhole('both')
       // Or what was sent meanwhile might wait for it on the way.
-      await server.client().call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+      await server().client().call('CLIENT', 'KILL', 'TYPE', 'pubsub')
       for (let n = first; n < first + count; n++) {
         commit({ id: `ses_${n}`, untilMs: inAMinute() })
         await eventually(async () => expect(await publisher.flush()).toBe(true))
@@ -120,7 +109,7 @@ describe('T3 revocations over a Redis that fails', () => {
     publisher.start()
     const view = viewer(as('gateway'))
     await eventually(() => expect(view.check(token)).toBe('valid'))
-    server.freeze()
+    server().freeze()
     try {
       commit({ id: sessionId, untilMs: inAMinute() })
       const startedMs = performance.now()
@@ -128,7 +117,7 @@ describe('T3 revocations over a Redis that fails', () => {
       expect(performance.now() - startedMs).toBeLessThan(2_000)
       await eventually(() => expect(view.check(token)).toBe('unknown'))
     } finally {
-      server.thaw()
+      server().thaw()
     }
     await eventually(() => expect(view.check(token)).toBe('revoked'), { withinMs: 10_000 })
   })
@@ -139,7 +128,7 @@ describe('T3 revocations over a Redis that fails', () => {
     publisher.start()
     const view = viewer(as('gateway'))
     for (let n = 0; n < 10; n++) {
-      await server.client().call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+      await server().client().call('CLIENT', 'KILL', 'TYPE', 'pubsub')
       commit({ id: `ses_${n}`, untilMs: inAMinute() })
       await publisher.flush()
       await eventually(() =>

@@ -1,6 +1,6 @@
 import { connectRedis, keySpace } from '@wattle/redis'
-import { type TestRedis } from '@wattle/testkit'
-import { onTestFinished } from 'vitest'
+import { startRedis, type TestRedis } from '@wattle/testkit'
+import { afterAll, beforeAll, beforeEach, onTestFinished } from 'vitest'
 import {
   liveRevocations,
   liveSet,
@@ -19,6 +19,17 @@ export const addressOf = ({ url }: TestRedis) => {
   const { hostname: host, port } = new URL(url)
   return { host, port: Number(port) }
 }
+/** The `state` Redis of a group of tests, empty before each, and its address for a service. */
+export function forEachTestEmptyRedis() {
+  let server: TestRedis
+  beforeAll(async () => {
+    server = await startRedis({ acl: true, group: 'state', services: ['user', 'gateway'] })
+  })
+  beforeEach(() => server.client().flushall())
+  afterAll(() => server.stop())
+  return { server: () => server, as: (service: string) => server.urlFor(service) }
+}
+
 export const inAMinute = () => Date.now() + 60_000
 
 /** The table of revocations, in memory: which rows there are, and which epoch has them. */

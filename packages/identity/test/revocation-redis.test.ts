@@ -1,18 +1,20 @@
 import { connectRedis } from '@wattle/redis'
-import { eventually, startCluster, startRedis, type TestRedis } from '@wattle/testkit'
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { eventually, startCluster } from '@wattle/testkit'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { liveRevocations, liveSet, revocationChannel } from '../src/index.ts'
 import { sessionId } from './forge.ts'
-import { inAMinute, issuer, keys, tableOf, token, viewer } from './revocation-processes.ts'
+import {
+  forEachTestEmptyRedis,
+  inAMinute,
+  issuer,
+  keys,
+  tableOf,
+  token,
+  viewer,
+} from './revocation-processes.ts'
 
 describe('T3 revocations over one Redis', () => {
-  let server: TestRedis
-  beforeAll(async () => {
-    server = await startRedis({ acl: true, group: 'state', services: ['user', 'gateway'] })
-  })
-  beforeEach(() => server.client().flushall())
-  afterAll(() => server.stop())
-  const as = (service: string) => server.urlFor(service)
+  const { server, as } = forEachTestEmptyRedis()
 
   test('reach a process that listens, with the rights of the gateway, and one that comes later', async () => {
     const { log, commit } = tableOf()
@@ -35,7 +37,7 @@ describe('T3 revocations over one Redis', () => {
     const { redis, publisher } = issuer(as('user'), log)
     await redis.whenReady(5_000)
     await eventually(() =>
-      expect(server.client().exists(keys.key('revocation-live'))).resolves.toBe(0),
+      expect(server().client().exists(keys.key('revocation-live'))).resolves.toBe(0),
     )
     expect(view.check({ ...token, sessionId: 'ses_2' })).toBe('unknown')
     publisher.start()
@@ -50,7 +52,7 @@ describe('T3 revocations over one Redis', () => {
     for (let n = 0; n < 2_345; n++) commit({ id: `ses_${n}`, untilMs: inAMinute() })
     publisher.start()
     await eventually(() => expect(view.size).toBe(2_345))
-    expect(await server.client().zcard(keys.key('revocation-live'))).toBe(2_346)
+    expect(await server().client().zcard(keys.key('revocation-live'))).toBe(2_346)
   })
 
   test('are read whole in pages, also where many end at the same moment', async () => {
@@ -87,7 +89,7 @@ describe('T3 revocations over one Redis', () => {
     ]
     expect(epochs[0]).toMatch(/^[0-9a-f]{16}$/)
     expect(epochs[1]).toBe(epochs[0])
-    expect(await server.client().zcard(keys.key('revocation-live'))).toBe(1)
+    expect(await server().client().zcard(keys.key('revocation-live'))).toBe(1)
   })
 
   test('the set in Redis forgets what has ended', async () => {
@@ -101,7 +103,7 @@ describe('T3 revocations over one Redis', () => {
     await eventually(async () => {
       commit({ id: `ses_${rounds++}`, untilMs: Date.now() + 100 })
       await publisher.flush()
-      const members = await server.client().zrange(keys.key('revocation-live'), '0', '-1')
+      const members = await server().client().zrange(keys.key('revocation-live'), '0', '-1')
       expect(members.join()).not.toMatch('ses_short')
     })
   })

@@ -1,18 +1,20 @@
 import { connectRedis } from '@wattle/redis'
-import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { eventually } from '@wattle/testkit'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { revocationChannel } from '../src/index.ts'
 import { sessionId } from './forge.ts'
-import { inAMinute, issuer, keys, tableOf, token, viewer } from './revocation-processes.ts'
+import {
+  forEachTestEmptyRedis,
+  inAMinute,
+  issuer,
+  keys,
+  tableOf,
+  token,
+  viewer,
+} from './revocation-processes.ts'
 
 describe('T3 the rights of a gateway', () => {
-  let server: TestRedis
-  beforeAll(async () => {
-    server = await startRedis({ acl: true, group: 'state', services: ['user', 'gateway'] })
-  })
-  beforeEach(() => server.client().flushall())
-  afterAll(() => server.stop())
-  const as = (service: string) => server.urlFor(service)
+  const { server, as } = forEachTestEmptyRedis()
 
   test('the gateway can read them and cannot change them', async () => {
     const redis = connectRedis({ url: as('gateway'), name: 'gateway' })
@@ -36,11 +38,11 @@ describe('T3 the rights of a gateway', () => {
     onTestFinished(() => forging.close())
     const forged = { id: sessionId, untilMs: inAMinute() }
     expect(await forging.publish([forged], Date.now())).toBeUndefined()
-    expect(await server.client().exists(live, of('log'), of('sequence'))).toBe(0)
+    expect(await server().client().exists(live, of('log'), of('sequence'))).toBe(0)
   })
 
   test('the gateway needs no right that it lacks', async () => {
-    await server.client().call('ACL', 'LOG', 'RESET')
+    await server().client().call('ACL', 'LOG', 'RESET')
     const { log, commit } = tableOf()
     const { publisher, redis } = issuer(as('user'), log)
     publisher.start()
@@ -48,20 +50,20 @@ describe('T3 the rights of a gateway', () => {
     const view = viewer(as('gateway'))
     await eventually(() => expect(view.check(token)).toBe('valid'))
     // What it has to read from the log, it may.
-    await server.client().call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await server().client().call('CLIENT', 'KILL', 'TYPE', 'pubsub')
     commit({ id: sessionId, untilMs: inAMinute() })
     await publisher.flush()
     await eventually(() => expect(view.check(token)).toBe('revoked'))
     expect(redis.state).toBe('ready')
-    expect(await server.client().call('ACL', 'LOG')).toEqual([])
+    expect(await server().client().call('ACL', 'LOG')).toEqual([])
   })
 
   test('only the publisher can begin the sequence: until it has, a gateway does not know', async () => {
     const view = viewer(as('gateway'))
     const mark = keys.key('revocation', 'mark')
     // The gateway has asked, and was refused.
-    await eventually(() => expect(server.client().exists(mark)).resolves.toBe(1))
-    expect(await server.client().exists(keys.key('revocation', 'sequence'))).toBe(0)
+    await eventually(() => expect(server().client().exists(mark)).resolves.toBe(1))
+    expect(await server().client().exists(keys.key('revocation', 'sequence'))).toBe(0)
     expect(view.trustedUntilMs()).toBe(-Infinity)
     expect(view.check(token)).toBe('unknown')
     const { publisher } = issuer(as('user'), tableOf().log)

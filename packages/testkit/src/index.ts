@@ -25,3 +25,4 @@ export {
 export type { ContainerOptions, TestRedisContainer } from './containers.ts'
 export { randomFrom } from './random.ts'
 export type { Random } from './random.ts'
+export { countWriteRoutes } from './routes.ts'

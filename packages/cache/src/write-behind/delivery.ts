@@ -1,5 +1,5 @@
+import { textOf } from '../text-of.ts'
 import type { Change } from './change.ts'
-import { textOf } from './errors.ts'
 import { changeOf, type Held } from './held.ts'
 import type { Parts } from './parts.ts'
 

@@ -40,5 +40,3 @@ export function looksLikeOutage(cause: unknown): boolean {
   }
   return cause.name === 'TimeoutError' || looksLikeOutage(cause.cause)
 }
-
-export const textOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause))
