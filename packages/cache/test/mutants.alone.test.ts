@@ -65,7 +65,7 @@ const mutants = [
   {
     name: 'DEL and PUBLISH',
     edits: [storeAnything, ...ignoreNumbers, ...repairNothing],
-    fault: 'calm',
+    fault: 'messages dropped',
   },
   {
     name: 'lease only',
