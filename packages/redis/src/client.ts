@@ -3,6 +3,7 @@ import type { ConnectionOptions } from 'node:tls'
 import { isRefused, withoutArguments } from './errors.ts'
 import { createLink, type Link, type Route } from './link.ts'
 import { baseOptions, hurriedDelayMs, reconnectDelayMs, refusedDelayMs } from './settings.ts'
+import { giveUpUnanswered } from './unanswered.ts'
 
 export interface Credentials {
   user?: string | undefined
@@ -48,8 +49,6 @@ export function createClient(options: ClientOptions): Client {
     ...(options.database ? { db: options.database } : {}),
     connectionName,
     Connector: link.Connector,
-    commandTimeout: options.commandTimeoutMs,
-    socketTimeout: options.socketTimeoutMs,
     retryStrategy: (attempt) => {
       if (hurried) {
         hurried = false
@@ -65,6 +64,7 @@ export function createClient(options: ClientOptions): Client {
       return false
     },
   } satisfies RedisOptions)
+  giveUpUnanswered(redis, options)
   const connect = () => {
     if (!closed) redis.connect().catch(() => {})
   }

@@ -7,6 +7,7 @@ import type { Route } from './link.ts'
 import { baseOptions, reconnectDelayMs, timing } from './settings.ts'
 import { readTlsOptions } from './tls.ts'
 import { clusterTopology } from './topology.ts'
+import { giveUpUnanswered } from './unanswered.ts'
 import type { ClusterConfig } from './url.ts'
 
 /** A Redis Cluster. Which node serves a key is ioredis' affair; staying connected is seen to here. */
@@ -28,8 +29,6 @@ export function createClusterBackend(
         ...identity({ user, password }),
         ...(tls ? { tls } : {}),
         connectionName: `${name}:${purpose}`,
-        commandTimeout: timeouts.commandTimeoutMs + extraMs,
-        socketTimeout: timeouts.socketTimeoutMs + extraMs,
         reconnectOnError: (error) => {
           withoutArguments(error)
           return false
@@ -60,6 +59,10 @@ export function createClusterBackend(
     }
     // ioredis connects to a node at its first call, and refuses those that come before that is done.
     cluster.on('+node', (node: Redis) => {
+      giveUpUnanswered(node, {
+        commandTimeoutMs: timeouts.commandTimeoutMs + extraMs,
+        socketTimeoutMs: timeouts.socketTimeoutMs + extraMs,
+      })
       if (!node.options.readOnly) node.connect().catch(() => {})
     })
     cluster.on('end', () => setTimeout(() => reconnect(cluster), reconnectDelayMs(1, random)))

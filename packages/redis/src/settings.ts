@@ -46,8 +46,6 @@ export const baseOptions = {
   autoResubscribe: false,
   connectTimeout: timing.connectTimeoutMs,
   disconnectTimeout: timing.disconnectTimeoutMs,
-  commandTimeout: timing.commandTimeoutMs,
-  socketTimeout: timing.socketTimeoutMs,
   // A replica that is loading is asked again at this pace, not after its estimate of seconds.
   maxLoadingRetryTime: 300,
   // Redis before 7.2 answers CLIENT SETINFO with an error, which fills its error statistics.

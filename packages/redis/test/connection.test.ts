@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { eventually, startProxy, startRedis, type TestRedis } from '@wattle/testkit'
 import { connectRedis, defineScript, isUnavailable, type RedisConnection } from '../src/index.ts'
@@ -125,6 +126,34 @@ describe('C23, R2: Redis goes away', () => {
     await eventually(() => expect(redis.state).toBe('ready'))
     await eventually(() => expect(subscriber.active).toBe(true))
     await eventually(() => expect(blocking.status).toBe('ready'))
+  })
+
+  test('calls that were given up do not shift the answers of later ones', async () => {
+    const { redis, log } = await connected()
+    await redis.client.mset('a', '1', 'b', '2', 'c', '3')
+    server.freeze()
+    try {
+      const given = [redis.client.get('a'), redis.client.get('a'), redis.client.get('b')]
+      await wait(250)
+      const younger = redis.client.get('b').catch((cause: unknown) => cause)
+      for (const { status } of await Promise.allSettled(given)) expect(status).toBe('rejected')
+      server.thaw()
+      // Not yet so old as to be given up with the others.
+      expect(await younger).toBe('2')
+    } finally {
+      server.thaw()
+    }
+    expect(await redis.client.get('c')).toBe('3')
+    expect(log.lines).toEqual(['info Redis cache is ready'])
+  })
+
+  test('time in which this process stood still is not held against Redis', async () => {
+    const { redis } = await connected()
+    await redis.client.set('a', '1')
+    const answer = redis.client.get('a')
+    const until = performance.now() + 1500
+    while (performance.now() < until);
+    expect(await answer).toBe('1')
   })
 
   test('idle and frozen, it is noticed all the same', async () => {
