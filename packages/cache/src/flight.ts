@@ -279,9 +279,8 @@ export class Flight implements ReadJob {
   }
 
   end(): void {
-    const { kind, name } = this
-    if (kind.flights.get(name) === this) kind.flights.delete(name)
-    else if (kind.companions.get(name) === this) kind.companions.delete(name)
+    const { kind } = this
+    if (!kind.flights.remove(this)) kind.companions.remove(this)
     this.promise = undefined
     this.#resolve = this.#reject = nobody
     this.#onEnd?.()

@@ -1,8 +1,9 @@
 import type { Shard } from '@wattle/redis'
 import { Flight } from './flight.ts'
+import { Flights } from './flights.ts'
 import { KindL1, type Kept } from './kind-l1.ts'
 import { isPlain, localKey, type Key, type KindName } from './kind-name.ts'
-import { poison, type LocalKind } from './local.ts'
+import type { LocalKind } from './local.ts'
 import type { ReadOutcome } from './outcome.ts'
 import type { Policy } from './policy.ts'
 import type { Remote } from './remote.ts'
@@ -46,8 +47,8 @@ const warnEveryMs = 60_000
 
 /** The reading of one kind of entry: from L1 at once, else by a flight. */
 export class KindCore extends KindL1 implements LocalKind {
-  readonly flights = new Map<string, Flight>()
-  readonly companions = new Map<string, Flight>()
+  readonly flights = new Flights()
+  readonly companions = new Flights()
   readonly hasValueTags: boolean
   patternTick = 0
   overlay: Overlay | undefined
@@ -112,9 +113,9 @@ export class KindCore extends KindL1 implements LocalKind {
   /** Loads an entry anew in the background, if nobody else does. */
   refresh(id: string, encoded: string, request: Request, storedAtMs: number): void {
     const name = `r${id}`
-    if (request.load === undefined || this.companions.has(name)) return
+    if (request.load === undefined || this.companions.get(name)) return
     const flight = new Flight(this, name, encoded, request, { refreshOf: storedAtMs, id })
-    this.companions.set(name, flight)
+    this.companions.add(flight)
     flight.start('ordinary').catch(() => {})
   }
 
@@ -206,10 +207,8 @@ export class KindCore extends KindL1 implements LocalKind {
     const request = this.requestOf(load, options, args)
     const flight = new Flight(this, load ? id : `p${id}`, encoded, request, { id })
     if (covered) {
-      const flights = load ? this.flights : this.companions
       // Invalidations will find this one under the name, and the former no more.
-      poison(flights, flight.name)
-      flights.set(flight.name, flight)
+      ;(load ? this.flights : this.companions).add(flight)
     }
     // Nobody else hears of it, an invalidation neither: so nothing of it is kept here.
     else flight.poisoned = flight.solo = true

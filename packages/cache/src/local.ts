@@ -2,6 +2,7 @@ import type { Shard } from '@wattle/redis'
 import { Sealed } from './codec.ts'
 import type { Ages } from './entry.ts'
 import type { Flight } from './flight.ts'
+import type { Flights } from './flights.ts'
 import { L1, type Index } from './l1/l1.ts'
 import { localKey } from './kind-name.ts'
 import type { Message } from './refs.ts'
@@ -19,9 +20,9 @@ export type TagState = {
 export type LocalKind = {
   readonly name: string
   readonly index: Index
-  readonly flights: Map<string, Flight>
+  readonly flights: Flights
   /** Flights that nobody with a loader joins: refreshes under `r` and the key, looks without a loader under `p` and the key. */
-  readonly companions: Map<string, Flight>
+  readonly companions: Flights
   /** Whether a tag may be computed from the value, so that it is not known which tags a flight will carry. */
   readonly hasValueTags: boolean
   /** Tick of the last move of the kind's generation. */
@@ -155,19 +156,19 @@ export class Local {
   supersede(kind: LocalKind, flight: Flight): void {
     const { id } = flight
     if (kind.index.size > 0) this.#drop(kind, id)
-    if (kind.flights.get(id) !== flight) poison(kind.flights, id)
+    if (kind.flights.get(id) !== flight) kind.flights.poison(id)
     if (kind.companions.size === 0) return
     for (const name of [`r${id}`, `p${id}`]) {
-      if (kind.companions.get(name) !== flight) poison(kind.companions, name)
+      if (kind.companions.get(name) !== flight) kind.companions.poison(name)
     }
   }
 
   remove(kind: LocalKind, id: string): void {
     this.#drop(kind, id)
-    poison(kind.flights, id)
+    kind.flights.poison(id)
     if (kind.companions.size > 0) {
-      poison(kind.companions, `r${id}`)
-      poison(kind.companions, `p${id}`)
+      kind.companions.poison(`r${id}`)
+      kind.companions.poison(`p${id}`)
     }
   }
 
@@ -228,12 +229,4 @@ export class Local {
       this.#tagFloor = Math.max(this.#tagFloor, old.deletedTick, old.expiredTick)
     }
   }
-}
-
-/** Whoever waits for it gets its value; nobody else does, and nothing of it is kept. */
-export function poison(flights: Map<string, Flight>, name: string): void {
-  const flight = flights.get(name)
-  if (!flight) return
-  flight.poisoned = true
-  flights.delete(name)
 }

@@ -97,11 +97,10 @@ export function createRemote({
     answered: (reply: T | undefined) => void,
   ): void {
     const startedMs = now()
-    let open = true
     const waiter = {
       endsAtMs: performance.now() + deadlineMs,
+      place: -1,
       late() {
-        open = false
         circuit.failed(new Error(`no answer to ${operation} within ${deadlineMs} ms`))
         answered(undefined)
       },
@@ -109,15 +108,13 @@ export function createRemote({
     deadlines.add(waiter)
     sent.then(
       (reply) => {
-        if (!open) return
-        deadlines.done(waiter)
+        if (!deadlines.done(waiter)) return
         circuit.succeeded()
         statistics.operation(operation, now() - startedMs)
         answered(reply)
       },
       (cause: unknown) => {
-        if (!open) return
-        deadlines.done(waiter)
+        if (!deadlines.done(waiter)) return
         // It answered, but does not want to: memory is full, or it has lost its replicas.
         if (!isRefusal(cause)) circuit.failed(cause)
         answered(undefined)
@@ -155,7 +152,8 @@ export function createRemote({
   }
 
   const read = createBatch<ReadJob>(mostInOne, (jobs) => {
-    ask('read', readDeadlineMs, redis.client.mgetBuffer(keysOf(jobs)), (values) =>
+    const sent = redis.callBuffer('mget', keysOf(jobs))
+    ask('read', readDeadlineMs, sent as Promise<(Buffer | null)[]>, (values) =>
       deliver(jobs, values),
     )
   })

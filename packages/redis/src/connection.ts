@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import type { Redis } from 'ioredis'
 import type { Address } from './address.ts'
 import type { Backend, RedisClient } from './backend.ts'
+import { callBuffer, type Argument } from './call.ts'
 import { createClusterBackend } from './cluster.ts'
 import { createDirectBackend } from './direct.ts'
 import { parseInfo, type RedisInfo } from './info.ts'
@@ -44,6 +45,8 @@ export interface RedisConnection extends AsyncDisposable {
   /** A new connection, for commands that wait in Redis (BLPOP, XREADGROUP BLOCK, WAIT): at most `maxBlockMs`. */
   blocking(options?: { maxBlockMs?: number }): RedisClient
   run(script: Script, call: ScriptCall): Promise<unknown>
+  /** Any command, with replies as Buffers; for those that are sent often, see call.ts. */
+  callBuffer(command: string, args: readonly Argument[]): Promise<unknown>
   /** Many in one write; see `runScripts`. */
   runMany(
     calls: readonly (ScriptCall & { script: Script })[],
@@ -146,6 +149,7 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     },
     blocking: ({ maxBlockMs = 10_000 } = {}) => whileOpen(() => backend.openBlocking(maxBlockMs)),
     run: (script, call) => runScript(client, script, call),
+    callBuffer: (command, args) => callBuffer(client, command, args),
     runMany: (calls) => runScripts(client, calls),
     ping: (timeoutMs = commandTimeoutMs) =>
       within(

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Cluster, Redis } from 'ioredis'
+import { callBuffer, textOf, type Argument } from './call.ts'
 
 /** A Lua script of its own file. */
 export interface Script {
@@ -13,7 +14,7 @@ export interface Script {
 export interface ScriptCall {
   /** Every key the script touches; in a cluster all of one slot. */
   keys: readonly string[]
-  args?: readonly (string | number | Buffer)[]
+  args?: readonly Argument[]
   /** Replies as Buffers, for values that are not text. */
   buffers?: boolean
 }
@@ -54,12 +55,14 @@ export async function runScript(
   script: Script,
   call: ScriptCall,
 ): Promise<unknown> {
+  let reply: unknown
   try {
-    return await send(client, 'EVALSHA', script.sha, call)
+    reply = await callBuffer(client, 'evalsha', argumentsOf(script.sha, call))
   } catch (error) {
     if (!isUnknownScript(error)) throw error
-    return await send(client, 'EVAL', script.source, call)
+    reply = await callBuffer(client, 'eval', argumentsOf(script.source, call))
   }
+  return call.buffers === true ? reply : textOf(reply)
 }
 
 /**
@@ -75,34 +78,30 @@ export async function runScripts(
     return Promise.allSettled(calls.map((call) => runScript(client, call.script, call)))
   }
   const pipeline = client.pipeline()
-  for (const call of calls) void send(pipeline, 'EVALSHA', call.script.sha, call)
+  for (const { script, ...call } of calls) {
+    pipeline[call.buffers === true ? 'callBuffer' : 'call'](
+      'evalsha',
+      ...argumentsOf(script.sha, call),
+    )
+  }
   const results = (await pipeline.exec()) ?? []
   return Promise.all(
     calls.map(async (call, index): Promise<PromiseSettledResult<unknown>> => {
       const [error, value] = results[index] ?? [new Error('Command aborted')]
       if (!error) return { status: 'fulfilled', value }
       if (!isUnknownScript(error)) return { status: 'rejected', reason: error }
-      const [settled] = await Promise.allSettled([send(client, 'EVAL', call.script.source, call)])
+      const [settled] = await Promise.allSettled([runScript(client, call.script, call)])
       return settled
     }),
   )
 }
 
-function send<Reply>(
-  to: Caller<Reply>,
-  command: 'EVAL' | 'EVALSHA',
-  script: string,
-  { keys, args = [], buffers = false }: ScriptCall,
-): Reply {
-  const call = buffers ? 'callBuffer' : 'call'
-  return to[call](command, script, keys.length, ...keys, ...args)
-}
-
-/** A client, or a pipeline. */
-interface Caller<Reply> {
-  call(command: string, ...args: (string | number | Buffer)[]): Reply
-  callBuffer(command: string, ...args: (string | number | Buffer)[]): Reply
-}
+const argumentsOf = (script: string, { keys, args = [] }: ScriptCall): Argument[] => [
+  script,
+  keys.length,
+  ...keys,
+  ...args,
+]
 
 const isUnknownScript = (error: unknown) =>
   error instanceof Error && error.message.startsWith('NOSCRIPT')

@@ -55,6 +55,23 @@ describe('a connection to a single Redis', () => {
     })
   })
 
+  test('sends words, numbers and bytes as they are, and answers in bytes', async () => {
+    const { redis } = await connected()
+    const bytes = Buffer.from([0, 13, 10, 255])
+    const words = ['', 'ünïcödé €', bytes, 12.5, Buffer.alloc(0), '\r\n']
+    await redis.callBuffer('rpush', ['words', ...words])
+    const answer = (await redis.callBuffer('lrange', ['words', 0, -1])) as Buffer[]
+    expect(answer).toEqual(
+      words.map((word) => (Buffer.isBuffer(word) ? word : Buffer.from(`${word}`))),
+    )
+    expect(await redis.callBuffer('llen', ['words'])).toBe(words.length)
+    expect(await redis.callBuffer('get', ['nothing'])).toBeNull()
+    await expect(redis.callBuffer('get', ['words'])).rejects.toThrow(/^WRONGTYPE/)
+    await expect(redis.callBuffer('nonsense', [])).rejects.toThrow(/^ERR unknown command/)
+    await redis.close()
+    await expect(redis.callBuffer('get', ['words'])).rejects.toSatisfy(isUnavailable)
+  })
+
   test('a wrong configuration is refused at once, in one sentence', () => {
     expect(() => connectRedis({ name: 'cache' })).toThrow('neither a URL nor a configuration')
     expect(() => connectRedis({ name: 'cache', url: 'rediss://a?ca=/not/there.pem' })).toThrow(
