@@ -57,7 +57,7 @@ process.exit(counts.failed > 0 ? 1 : 0)
 
 /** See `vitest.config.ts` for what the parts are. */
 async function runTests(part: 'together' | 'alone'): Promise<void> {
-  const report = `${root}.wattle/test/report.json`
+  const report = `${root}.wattle/test/${part}.json`
   mkdirSync(`${root}.wattle/test`, { recursive: true })
   rmSync(report, { force: true })
   const { code } = await run(
