@@ -3,7 +3,8 @@ import type { Cluster, Command, Redis } from 'ioredis'
 export type Argument = string | number | Buffer
 
 /**
- * Sends one command whose replies are Buffers, as `client.callBuffer` does, for calls that are made often.
+ * Sends one command, for those that are sent often. The reply is as Redis gives it, words in Buffers: what ioredis makes of
+ * the replies of some commands (an object of HGETALL's, pairs of scores) is not done here.
  *
  * ioredis' own class assigns a function literal to a property of each command. V8 takes such a function for a method and
  * puts it into the old generation at once, where it keeps the command and its reply alive until the next full

@@ -7,7 +7,6 @@ import type { Route } from './link.ts'
 import { baseOptions, reconnectDelayMs, timing } from './settings.ts'
 import { readTlsOptions } from './tls.ts'
 import { clusterTopology } from './topology.ts'
-import { giveUpUnanswered } from './unanswered.ts'
 import type { ClusterConfig } from './url.ts'
 
 /** A Redis Cluster. Which node serves a key is ioredis' affair; staying connected is seen to here. */
@@ -29,6 +28,8 @@ export function createClusterBackend(
         ...identity({ user, password }),
         ...(tls ? { tls } : {}),
         connectionName: `${name}:${purpose}`,
+        commandTimeout: timeouts.commandTimeoutMs + extraMs,
+        socketTimeout: timeouts.socketTimeoutMs + extraMs,
         reconnectOnError: (error) => {
           withoutArguments(error)
           return false
@@ -59,10 +60,7 @@ export function createClusterBackend(
     }
     // ioredis connects to a node at its first call, and refuses those that come before that is done.
     cluster.on('+node', (node: Redis) => {
-      giveUpUnanswered(node, {
-        commandTimeoutMs: timeouts.commandTimeoutMs + extraMs,
-        socketTimeoutMs: timeouts.socketTimeoutMs + extraMs,
-      })
+      withAskingHandled(node)
       if (!node.options.readOnly) node.connect().catch(() => {})
     })
     cluster.on('end', () => setTimeout(() => reconnect(cluster), reconnectDelayMs(1, random)))
@@ -140,6 +138,16 @@ export function createClusterBackend(
       for (const cluster of clusters) cluster.disconnect()
       for (const subscriber of subscribers) subscriber.close()
     },
+  }
+}
+
+/** ioredis sends ASKING before a command that was redirected and lets its failure go unhandled, which ends the process. */
+function withAskingHandled(node: Redis): void {
+  const asking = node.asking.bind(node)
+  node.asking = () => {
+    const asked = asking()
+    asked.catch(() => {})
+    return asked
   }
 }
 

@@ -45,7 +45,7 @@ export interface RedisConnection extends AsyncDisposable {
   /** A new connection, for commands that wait in Redis (BLPOP, XREADGROUP BLOCK, WAIT): at most `maxBlockMs`. */
   blocking(options?: { maxBlockMs?: number }): RedisClient
   run(script: Script, call: ScriptCall): Promise<unknown>
-  /** Any command, with replies as Buffers; for those that are sent often, see call.ts. */
+  /** A command that is sent often, see call.ts. Its reply is as Redis gives it, words in Buffers. */
   callBuffer(command: string, args: readonly Argument[]): Promise<unknown>
   /** Many in one write; see `runScripts`. */
   runMany(

@@ -55,15 +55,18 @@ export async function runScript(
   script: Script,
   call: ScriptCall,
 ): Promise<unknown> {
-  let reply: unknown
   try {
-    reply = await callBuffer(client, 'evalsha', argumentsOf(script.sha, call))
+    return read(await callBuffer(client, 'evalsha', argumentsOf(script.sha, call)), call)
   } catch (error) {
     if (!isUnknownScript(error)) throw error
-    reply = await callBuffer(client, 'eval', argumentsOf(script.source, call))
+    return sendSource(client, script, call)
   }
-  return call.buffers === true ? reply : textOf(reply)
 }
+
+const sendSource = async (client: Redis | Cluster, script: Script, call: ScriptCall) =>
+  read(await callBuffer(client, 'eval', argumentsOf(script.source, call)), call)
+
+const read = (reply: unknown, { buffers = false }: ScriptCall) => (buffers ? reply : textOf(reply))
 
 /**
  * Runs many in one write. Results in the order of the calls; one that fails does not stop the others. Calls whose
@@ -90,7 +93,7 @@ export async function runScripts(
       const [error, value] = results[index] ?? [new Error('Command aborted')]
       if (!error) return { status: 'fulfilled', value }
       if (!isUnknownScript(error)) return { status: 'rejected', reason: error }
-      const [settled] = await Promise.allSettled([runScript(client, call.script, call)])
+      const [settled] = await Promise.allSettled([sendSource(client, call.script, call)])
       return settled
     }),
   )
