@@ -53,7 +53,8 @@ export interface FillJob {
   readonly token: string
   readonly kind: string
   readonly epoch: string
-  /** Its header says sequence and TTL. */
+  readonly ttlMs: number
+  /** Its header has the sequence at the lease. */
   readonly value: Buffer | string
   filled(result: FillResult): void
 }
@@ -166,13 +167,10 @@ export function createRemote({
   })
 
   const lease = createBatch<LeaseJob>(mostInOne, (jobs) => {
-    const keys = [sequenceKey]
     const args: (string | number | Buffer)[] = [leaseMs, '']
-    for (const job of jobs) {
-      keys.push(job.entry, job.lease)
-      args.push(job.token, job.seen)
-    }
-    const sent = redis.run(leaseScript, { keys, args })
+    for (const { token } of jobs) args.push(token)
+    if (jobs.some(({ seen }) => seen !== '')) for (const { seen } of jobs) args.push(seen)
+    const sent = redis.run(leaseScript, { keys: [sequenceKey, ...namesOf(jobs)], args })
     ask('lease', leaseDeadlineMs, sent as Promise<(string | number)[]>, (reply) => {
       if (!reply) {
         for (const job of jobs) job.leased('failed', '', '')
@@ -192,12 +190,14 @@ export function createRemote({
       ? jobs
       : jobs.filter((job) => job.epoch === epoch)
     for (const job of jobs) if (job.epoch !== epoch) job.filled('epoch')
-    const keys = [generationsKey]
-    const args: (string | number | Buffer)[] = [epoch, channel.name, shard.index]
-    for (const job of mine) {
-      keys.push(job.entry, job.lease, ...job.tagKeys)
-      args.push(`${job.token} ${job.kind} ${job.tagKeys.length}`, job.value)
-    }
+    const keys = [generationsKey, ...namesOf(mine)]
+    for (const { tagKeys } of mine) for (const tag of tagKeys) keys.push(tag)
+    const args: (string | number | Buffer)[] = [epoch, channel.name, shard.index, mine.length]
+    for (const { token } of mine) args.push(token)
+    for (const { kind } of mine) args.push(kind)
+    for (const { ttlMs } of mine) args.push(ttlMs)
+    for (const { tagKeys } of mine) args.push(tagKeys.length)
+    for (const { value } of mine) args.push(value)
     ask(
       'fill',
       fillDeadlineMs,
@@ -216,7 +216,7 @@ export function createRemote({
     store: fill,
     /** Takes the lease from whoever has it, for a value that is about to be written to the source. Its epoch. */
     async takeLease(entry: string, leaseKey: string, token: string): Promise<string | undefined> {
-      const call = { keys: [sequenceKey, entry, leaseKey], args: [leaseMs, '1', token, ''] }
+      const call = { keys: [sequenceKey, entry, leaseKey], args: [leaseMs, '1', token] }
       const sent = redis.run(leaseScript, call) as Promise<[epoch: string]>
       const reply = await new Promise<[epoch: string] | undefined>((done) => {
         ask('lease', leaseDeadlineMs, sent, done)
@@ -240,6 +240,14 @@ export function createRemote({
 }
 
 export type Remote = ReturnType<typeof createRemote>
+
+/** The entries of all, and then the leases of all. */
+function namesOf(jobs: readonly { entry: string; lease: string }[]): string[] {
+  const names: string[] = []
+  for (const { entry } of jobs) names.push(entry)
+  for (const { lease } of jobs) names.push(lease)
+  return names
+}
 
 /** Nobody waits for a fill; it ends with the client's own timeout. */
 const fillDeadlineMs = 1_000

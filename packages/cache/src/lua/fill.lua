@@ -1,44 +1,45 @@
 -- Stores loaded values, each unless something was invalidated since its load began.
--- KEYS[1] generations   KEYS[2..] of each: entry, lease, its tags
--- ARGV[1] epoch of the leases   ARGV[2] channel   ARGV[3] shard
--- ARGV[4..] of each: token, kind and number of tags with a space between them; value, whose header has the sequence at the lease and the TTL in ms
+-- KEYS[1] generations   KEYS[2..n+1] entries   KEYS[n+2..2n+1] their leases   KEYS[2n+2..] the tags of all
+-- ARGV[1] epoch of the leases   ARGV[2] channel   ARGV[3] shard   ARGV[4] n   then n each: tokens, kinds, TTLs in ms, numbers of tags, values (their headers have the sequence at the lease)
 -- Returns for each: 1 stored, 0 its lease is gone, -1 another history, -2 its tag or kind was invalidated
-local same = epoch() == ARGV[1]
+local same, n = epoch() == ARGV[1], tonumber(ARGV[4])
 local generations = cjson.decode(redis.call('GET', KEYS[1]) or '{}')
-local function fence(kind) return generations[kind] and tonumber(generations[kind][2]) or 0 end
-local everything = fence('*')
+local function moved(kind) return generations[kind] and tonumber(generations[kind][2]) or 0 end
+local everything = moved('*')
 
--- A call costs more than what it does: leases are read and removed all at once.
-local jobs, leases = {}, {}
-local k = 2
-for a = 4, #ARGV, 2 do
-  local token, kind, tags = string.match(ARGV[a], '^(%S+) (%S+) (%d+)$')
-  jobs[#jobs + 1] = { token, kind, k, k + 1 + tags, ARGV[a + 1] }
-  leases[#leases + 1] = KEYS[k + 1]
-  k = k + 2 + tags
-end
-local holders = redis.call('MGET', unpack(leases))
+-- A call costs more than what it does: leases are read and removed all at once. Most have the kind and sequence of the one before.
+local holders = redis.call('MGET', unpack(KEYS, n + 2, 2 * n + 1))
 local reply, done = {}, {}
-for i, job in ipairs(jobs) do
-  local token, kind, first, last, value = unpack(job)
-  local entry, loaded = KEYS[first], tonumber(string.sub(value, 19, 34))
-  local holder = holders[i]
+local kind, fence, at, loaded
+local tag = 2 * n + 2
+for i = 1, n do
+  local token, holder, value = ARGV[i + 4], holders[i], ARGV[i + 4 + 4 * n]
+  if ARGV[i + 4 + n] ~= kind then
+    kind = ARGV[i + 4 + n]
+    fence = math.max(everything, moved(kind))
+  end
+  local since = string.sub(value, 19, 34)
+  if since ~= at then at, loaded = since, tonumber(since) end
+  local last = tag + ARGV[i + 4 + 3 * n] - 1
   local result = 1
   if holder ~= token and holder ~= token .. '!' then
     result = 0
   elseif not same then
     result = -1
-  elseif everything > loaded or fence(kind) > loaded then
+  elseif fence > loaded then
     result = -2
   else
-    for at = first + 2, last do
-      local tag = redis.call('GET', KEYS[at])
-      if tag and tonumber(string.match(tag, '^(%d+):')) > loaded then result = -2 end
+    for k = tag, last do
+      local invalidated = redis.call('GET', KEYS[k])
+      if invalidated and tonumber(string.match(invalidated, '^(%d+):')) > loaded then result = -2 end
     end
   end
-  if result == 1 then redis.call('SET', entry, value, 'PX', tonumber(string.sub(value, 58, 67))) end
-  if result ~= 0 then done[#done + 1] = leases[i] end
-  if result ~= 0 and holder ~= token then redis.call('PUBLISH', ARGV[2], ARGV[3] .. ' ~ filled ' .. entry) end
+  tag = last + 1
+  if result == 1 then redis.call('PSETEX', KEYS[i + 1], ARGV[i + 4 + 2 * n], value) end
+  if result ~= 0 then
+    done[#done + 1] = KEYS[n + 1 + i]
+    if holder ~= token then redis.call('PUBLISH', ARGV[2], ARGV[3] .. ' ~ filled ' .. KEYS[i + 1]) end
+  end
   reply[i] = result
 end
 if #done > 0 then redis.call('UNLINK', unpack(done)) end
