@@ -8,6 +8,8 @@ const mebibyte = 2 ** 20
  * 1.25 times the sum.
  */
 export const cacheBudgets: Readonly<Record<string, number>> = {
+  // The state of rate limits, which nobody trims: it expires by itself, within its longest window.
+  gateway: 32 * mebibyte,
   user: 128 * mebibyte,
   payment: 64 * mebibyte,
   billing: 64 * mebibyte,
