@@ -123,16 +123,20 @@ describe('L6 with billing frozen', () => {
 
     const key = randomUUID()
     let probes = 0
+    let held = 2_000
     for (const one of [key, ...keys]) {
       const startedMs = performance.now()
       const reply = await create(one)
       // Now and then one is let through, to see whether billing is back.
-      if (reply.status === 504 && ++probes <= 3) continue
+      if (reply.status === 504 && ++probes <= 3) {
+        if (one === key) held += 100
+        continue
+      }
       expect(reply).toMatchObject({ status: 503, body: { code: 'UNAVAILABLE' } })
       expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0)
       expect(performance.now() - startedMs).toBeLessThan(2_000)
     }
-    expect([2_000, 2_100]).toContain(bill.reservedMinor)
+    expect(bill.reservedMinor).toBe(held)
     expect((await person.confirm(other.id)).body).toMatchObject({ state: 'succeeded' })
 
     delete world.billing.hooks.after

@@ -23,16 +23,10 @@ export class Flights {
   /** From now on those who ask for its name find this one. One that is there is poisoned. */
   add(flight: Flight): void {
     const { name } = flight
-    const place = this.#places.get(name)
-    if (place !== undefined) {
-      const former = this.#flights[place]
-      if (former) former.poisoned = true
-      this.#flights[place] = flight
-      return
-    }
-    const free = this.#free.pop() ?? this.#flights.length
-    this.#places.set(name, free)
-    this.#flights[free] = flight
+    this.poison(name)
+    const place = this.#free.pop() ?? this.#flights.length
+    this.#places.set(name, place)
+    this.#flights[place] = flight
   }
 
   /** Whether it was there. */

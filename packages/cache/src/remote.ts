@@ -1,6 +1,7 @@
 import {
   defineChannelScript,
   isRefusal,
+  type Argument,
   type Channel,
   type RedisConnection,
   type Shard,
@@ -167,7 +168,7 @@ export function createRemote({
   })
 
   const lease = createBatch<LeaseJob>(mostInOne, (jobs) => {
-    const args: (string | number | Buffer)[] = [leaseMs, '']
+    const args: Argument[] = [leaseMs, '']
     for (const { token } of jobs) args.push(token)
     if (jobs.some(({ seen }) => seen !== '')) for (const { seen } of jobs) args.push(seen)
     const sent = redis.run(leaseScript, { keys: [sequenceKey, ...namesOf(jobs)], args })
@@ -192,7 +193,7 @@ export function createRemote({
     for (const job of jobs) if (job.epoch !== epoch) job.filled('epoch')
     const keys = [generationsKey, ...namesOf(mine)]
     for (const { tagKeys } of mine) for (const tag of tagKeys) keys.push(tag)
-    const args: (string | number | Buffer)[] = [epoch, channel.name, shard.index, mine.length]
+    const args: Argument[] = [epoch, channel.name, shard.index, mine.length]
     for (const { token } of mine) args.push(token)
     for (const { kind } of mine) args.push(kind)
     for (const { ttlMs } of mine) args.push(ttlMs)

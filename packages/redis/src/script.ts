@@ -81,11 +81,9 @@ export async function runScripts(
     return Promise.allSettled(calls.map((call) => runScript(client, call.script, call)))
   }
   const pipeline = client.pipeline()
-  for (const { script, ...call } of calls) {
-    pipeline[call.buffers === true ? 'callBuffer' : 'call'](
-      'evalsha',
-      ...argumentsOf(script.sha, call),
-    )
+  for (const call of calls) {
+    const send = call.buffers === true ? 'callBuffer' : 'call'
+    pipeline[send]('evalsha', ...argumentsOf(call.script.sha, call))
   }
   const results = (await pipeline.exec()) ?? []
   return Promise.all(

@@ -1,4 +1,4 @@
-import { defineScript, type RedisClient } from '@wattle/redis'
+import { defineScript, type Argument, type RedisClient } from '@wattle/redis'
 import { createBatch } from '../batch.ts'
 import type { Packed } from './change.ts'
 import { WriteRefusedError } from './errors.ts'
@@ -75,7 +75,7 @@ export function createAcceptor({
     client: RedisClient,
     command: 'EVALSHA' | 'EVAL',
     what: string,
-    args: (string | number | Buffer)[],
+    args: Argument[],
   ): Promise<unknown[]> {
     const pipeline = client.pipeline()
     void pipeline.call(command, what, keys.length, ...keys, ...args)

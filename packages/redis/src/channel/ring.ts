@@ -1,3 +1,4 @@
+import type { Argument } from '../call.ts'
 import type { Script } from '../script.ts'
 
 /** A script of `defineChannelScript`, with what it takes beyond that. */
@@ -6,7 +7,7 @@ export interface Call {
   /** From KEYS[3]. */
   keys: readonly string[]
   /** From ARGV[3]. */
-  args: readonly (string | number | Buffer)[]
+  args: readonly Argument[]
 }
 
 /** A message, and what its script does in the same step. See `Channel.announce`. */
