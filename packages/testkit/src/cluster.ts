@@ -26,7 +26,7 @@ export interface TestCluster {
 const host = '127.0.0.1'
 const slots = 16_384
 
-/** Starts a Redis Cluster of three masters; all slots are served when it resolves. */
+/** Starts a Redis Cluster of three masters; every one of them knows who serves each slot when it resolves. */
 export async function startCluster(): Promise<TestCluster> {
   const scratch = scratchDirectory()
   const nodes = await startNodes(scratch)
@@ -38,7 +38,6 @@ export async function startCluster(): Promise<TestCluster> {
     await Promise.all(nodes.map((node) => node.stop()))
     scratch.remove()
   }
-  const [first] = nodes
   try {
     const links = nodes.map(({ port }) => admin.open({ port }))
     await Promise.all(
@@ -47,15 +46,19 @@ export async function startCluster(): Promise<TestCluster> {
         // Distinct from the start; nodes that all begin with zero need seconds to sort it out.
         await link.call('CLUSTER', ['SET-CONFIG-EPOCH', index + 1])
         await link.call('CLUSTER', ['ADDSLOTSRANGE', share(index), share(index + 1) - 1])
-        if (first && index > 0)
-          await link.call('CLUSTER', ['MEET', host, first.port, first.busPort])
+        // All of them, where one would do: hearing of the third by gossip takes seconds.
+        for (const other of nodes.slice(0, index)) {
+          await link.call('CLUSTER', ['MEET', host, other.port, other.busPort])
+        }
       }),
     )
     await eventually(
       async () => {
         for (const link of links) {
           const known = String(await link.call('CLUSTER', ['INFO']))
-          if (!/cluster_state:ok/.test(known) || !/cluster_known_nodes:3\r/.test(known)) {
+          // The state is "ok" and a node "known" before anybody has said which slots it serves.
+          const formed = ['state:ok', 'size:3', 'known_nodes:3', `slots_ok:${slots}`]
+          if (!formed.every((line) => known.includes(`cluster_${line}\r`))) {
             throw new Error(`the cluster does not form: ${known}`)
           }
         }
