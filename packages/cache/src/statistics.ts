@@ -1,4 +1,5 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Counter, Gauge, type Registry } from 'prom-client'
+import { SeriesHistogram, type Series } from './histogram.ts'
 import type { ReadStatus, ReadTier } from './outcome.ts'
 
 export type Rejection = 'lease' | 'epoch' | 'invalidated' | 'unavailable' | 'unserializable'
@@ -36,10 +37,10 @@ export class KindCounts {
     unavailable: 0,
     unserializable: 0,
   }
-  readonly #observeLoad: (seconds: number) => void
+  readonly #loadSeconds: Series
 
-  constructor(observeLoad: (seconds: number) => void) {
-    this.#observeLoad = observeLoad
+  constructor(loadSeconds: Series) {
+    this.#loadSeconds = loadSeconds
   }
 
   read(status: ReadStatus, tier: ReadTier, callers: number): void {
@@ -55,7 +56,7 @@ export class KindCounts {
     this.loads++
     if (failed) this.loadErrors++
     this.loadMs += milliseconds
-    this.#observeLoad(milliseconds / 1_000)
+    this.#loadSeconds.observe(milliseconds / 1_000)
   }
 
   rejected(reason: Rejection): void {
@@ -105,29 +106,29 @@ export function createStatistics({
   const labels = { service, namespace: service }
   const labelNames = ['service', 'namespace']
 
-  const loadSeconds = new Histogram({
+  const loadSeconds = new SeriesHistogram({
     name: 'wattle_cache_load_seconds',
     help: 'Time the loaders took',
     labelNames: [...labelNames, 'kind'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
     registers,
   })
-  const operationSeconds = new Histogram({
+  const operationSeconds = new SeriesHistogram({
     name: 'wattle_cache_operation_seconds',
     help: 'Time of one command of a tier, which may serve many reads',
     labelNames: [...labelNames, 'tier', 'operation'],
     buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1],
     registers,
   })
-  const lagSeconds = new Histogram({
+  const lagSeconds = new SeriesHistogram({
     name: 'wattle_cache_invalidation_lag_seconds',
     help: 'From the sending of an invalidation to its effect in this process',
     labelNames,
     buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
     registers,
   })
-  const lag = lagSeconds.labels(labels)
-  const operations = new Map<string, ReturnType<typeof operationSeconds.labels>>()
+  const lag = lagSeconds.series(labels)
+  const operations = new Map<string, Series>()
 
   /** A counter that takes over what was counted in fields since it was last asked. */
   function counted(
@@ -206,8 +207,7 @@ export function createStatistics({
     kind(name: string): KindCounts {
       let counts = kinds.get(name)
       if (!counts) {
-        const observed = loadSeconds.labels({ ...labels, kind: name })
-        counts = new KindCounts((seconds) => observed.observe(seconds))
+        counts = new KindCounts(loadSeconds.series({ ...labels, kind: name }))
         kinds.set(name, counts)
       }
       return counts
@@ -215,7 +215,7 @@ export function createStatistics({
     operation(operation: string, milliseconds: number): void {
       let observed = operations.get(operation)
       if (!observed) {
-        observed = operationSeconds.labels({ ...labels, tier: 'l2', operation })
+        observed = operationSeconds.series({ ...labels, tier: 'l2', operation })
         operations.set(operation, observed)
       }
       observed.observe(milliseconds / 1_000)
