@@ -59,6 +59,8 @@ export class Flight implements ReadJob {
   previous: Entry | undefined
   /** Whether its value went into L2. */
   stored = false
+  /** Whether Redis left something of it without an answer. */
+  unheard = false
   /** A refresh in the background: of the entry stored at this time. Nobody waits for its value, and it is not counted as a read. */
   readonly refreshOf: number | undefined
   #resolve: (value: unknown) => void
@@ -123,6 +125,7 @@ export class Flight implements ReadJob {
   }
 
   unanswered(): void {
+    this.unheard = true
     this.#bypass()
   }
 

@@ -65,6 +65,7 @@ export class Loading implements LeaseJob, FillJob, Load {
   leased(outcome: LeaseOutcome, epoch: string, sequence: string): void {
     const { flight } = this
     this.seen = ''
+    if (outcome === 'failed') flight.unheard = true
     switch (outcome) {
       case 'won':
         this.epoch = epoch
@@ -221,6 +222,7 @@ export class Loading implements LeaseJob, FillJob, Load {
     this.#filling = undefined
     this.value = ''
     flight.stored = result === 'stored'
+    if (result === 'unavailable') flight.unheard = true
     if (result !== 'stored') kind.counts.rejected(result)
     else if (filling && kind.policy.l1 && this.epoch === shard.epoch) {
       const { value, isPlain, ages, tags } = filling

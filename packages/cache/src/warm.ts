@@ -21,7 +21,7 @@ export type WarmOutcome = 'warmed' | 'present' | 'skipped'
 
 /**
  * Loads one entry into L2 by the way of every read: under its lease, fenced against invalidations, within the cap of
- * loads. It leaves L1 and the counts of reads alone. Rejects when the load fails, or Redis cannot be asked.
+ * loads. It leaves L1 and the counts of reads alone. Rejects when the load fails, or Redis does not answer.
  */
 export async function warmEntry(
   { kind, args }: Warm,
@@ -54,5 +54,6 @@ export async function warmEntry(
   if (flown.status === 'hit' && flown.ttlMs < flown.ageMs)
     flown = await fly(core.shardOf(encoded).clock.nowMs())
   if (flown.stored) return 'warmed'
+  if (flown.unheard) throw new Error('Redis did not answer in time')
   return flown.status === 'hit' ? 'present' : 'skipped'
 }

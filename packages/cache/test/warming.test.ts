@@ -305,4 +305,34 @@ describe('W3 progress and operators', () => {
     }
     expect(await running).toMatchObject({ state: 'done', warmed: 20, failed: 0 })
   })
+
+  test('an entry whose storing Redis did not answer is warmed once it does', async ({
+    open,
+    server,
+    warming,
+  }) => {
+    const { cache } = await open()
+    const { thing } = cache.define({
+      thing: {
+        load: async (id: string) => {
+          server.freeze()
+          return id
+        },
+        key: (id) => [id],
+        ttl: '1h',
+      },
+    })
+    const one = warming(cache, { name: 'things', find: () => [warm(thing, 'x')] })
+    const running = one.run('things')
+    try {
+      await eventually(() => expect(one.progress('things')?.state).toBe('paused'))
+    } finally {
+      server.thaw()
+    }
+    // What lay in its socket it may have executed late.
+    const { warmed, present, ...run } = (await running) ?? { warmed: 0, present: 0 }
+    expect(run).toMatchObject({ state: 'done', skipped: 0, failed: 0 })
+    expect(warmed + present).toBe(1)
+    expect(await thing.read('x')).toMatchObject({ status: 'hit', tier: 'l2' })
+  })
 })
