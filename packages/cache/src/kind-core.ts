@@ -156,9 +156,10 @@ export class KindCore extends KindL1 implements LocalKind {
     return encodedTags.map((tag) => this.space.tags.key(tag, shard))
   }
 
-  /** Encoded names of the tags that the value says it has. */
+  /** Encoded names of the tags that the value says it has; `null`, like absence, says nothing. */
   valueTagsOf(value: unknown): readonly string[] {
-    return this.#valueTags ? this.space.tags.encode(this.#valueTags(value)) : noTags
+    if (!this.#valueTags || value === undefined || value === null) return noTags
+    return this.space.tags.encode(this.#valueTags(value))
   }
 
   async #outcome(of: Key, sight: Sight): Promise<ReadOutcome<unknown>> {

@@ -200,7 +200,7 @@ export class Loading implements LeaseJob, FillJob, Load {
     const { tags: named } = flight.request
     let tags: readonly string[]
     try {
-      const computed = value === undefined ? [] : kind.valueTagsOf(value)
+      const computed = kind.valueTagsOf(value)
       tags = computed.length === 0 ? named : [...new Set([...named, ...computed])]
       this.value = encodeEntry(this.epoch, this.sequence, ages, tags, payload)
     } catch (cause) {

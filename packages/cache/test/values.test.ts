@@ -130,6 +130,30 @@ describe('C2 values', () => {
     expect(one.log.lines.join()).toMatch(/a value of odd is not cached/)
   })
 
+  test('null has no tags of its own, and is kept', async ({ open }) => {
+    const { cache } = await open()
+    let loads = 0
+    const load = async (_id: string): Promise<{ owner: string } | null> => {
+      loads++
+      return null
+    }
+    const { row } = cache.define({
+      row: { load, key: (id) => id, ttl: '1m', valueTags: ({ owner }) => [`of:${owner}`] },
+    })
+    await isCached(() => row.read('a'))
+    expect(await row.get('a')).toBeNull()
+    expect(loads).toBe(1)
+    const kind = cache.kind<{ owner: string } | null>('kind', {
+      ttl: '1m',
+      absentTtl: '1m',
+      valueTags: ({ owner }) => [owner],
+    })
+    await kind.set('a', null)
+    expect(await kind.has('a')).toBe(true)
+    await kind.set('a', undefined as never)
+    expect([await kind.has('a'), await kind.peek('a')]).toEqual([true, undefined])
+  })
+
   test('a value whose tags cannot be told likewise', async ({ server }) => {
     await using one = await openSynchronized({ url: server.url, service: 'tagless' })
     const odd = one.cache.kind<{ owner: { id: string } | null }>('odd', {
