@@ -3,10 +3,10 @@ import { compressPayload, decodePayload, encodePayload, freezeIfPlain, Sealed } 
 import { decodeEntry, encodeEntry, type Ages, type Entry, type Payload } from './entry.ts'
 import type { Flight } from './flight.ts'
 import type { Load } from './loads.ts'
+import { shortened } from './policy.ts'
 import type { FillJob, FillResult, LeaseJob, LeaseOutcome } from './remote.ts'
 
 const mostTries = 4
-const jitterShare = 0.1
 
 /**
  * What a flight does when L2 has nothing that may be served:
@@ -161,7 +161,7 @@ export class Loading implements LeaseJob, FillJob, Load {
     }
     const baseMs = isAbsent ? policy.absentMs : (flight.request.softMs ?? this.#lifetimeOf(payload))
     const isStored = !this.#isAlone && this.epoch !== '' && baseMs > 0
-    const softMs = Math.max(1, Math.floor(baseMs * (1 - jitterShare * space.random())))
+    const softMs = shortened(baseMs, space.random)
     const copy = isPlain ? undefined : copier(payload)
     flight.land(copy ? copy() : value, this.#status, 'source', 0, isStored ? softMs : 0, copy)
     if (!isStored) {

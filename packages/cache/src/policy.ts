@@ -49,6 +49,11 @@ export type Policy = {
 /** Tags older than this are forgotten, so no entry may live longer. */
 export const longestMs = durationMs('the longest TTL', '7d')
 
+/** A TTL shortened at random by up to a tenth, so that what was stored together does not expire together. */
+export const shortened = (ms: number, random: () => number): number =>
+  Math.max(1, Math.floor(ms * (1 - jitterShare * random())))
+const jitterShare = 0.1
+
 /** Milliseconds of a TTL. Throws a RangeError that names the kind when it is none, or longer than any entry may live. */
 export function entryTtlMs(kind: string, ttl: Duration): number {
   const ms = durationMs(`ttl of ${kind}`, ttl)
