@@ -73,13 +73,17 @@ export function decodePayload({ codec, bytes, payloadAt }: Entry): unknown {
       // From bytes of its own: what it brings of bytes lies in those that it was read from.
       return deserialize(new Uint8Array(bytes.subarray(payloadAt)))
     case 'J':
-      return JSON.parse(zstdDecompressSync(bytes.subarray(payloadAt), limit).toString())
+      return JSON.parse(unpack({ bytes, payloadAt }).toString())
     case 'V':
-      return deserialize(zstdDecompressSync(bytes.subarray(payloadAt), limit))
+      return deserialize(unpack({ bytes, payloadAt }))
     default:
       throw new TypeError(`no codec is called ${String(codec)}`)
   }
 }
+
+/** The payload of an entry that is compressed, as it was before. Throws when it was damaged. */
+export const unpack = ({ bytes, payloadAt }: Pick<Entry, 'bytes' | 'payloadAt'>): Buffer =>
+  zstdDecompressSync(bytes.subarray(payloadAt), limit)
 
 /** What L1 keeps of a value that readers must not share. */
 export class Sealed {

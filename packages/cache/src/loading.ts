@@ -37,7 +37,9 @@ export class Loading implements LeaseJob, FillJob, Load {
   #softTimer: NodeJS.Timeout | undefined
   #waitTimer: NodeJS.Timeout | undefined
   /** What is being stored. */
-  #filling: { value: unknown; isPlain: boolean; ages: Ages; tags: readonly string[] } | undefined
+  #filling:
+    | { value: unknown; isPlain: boolean; ages: Ages; tags: readonly string[]; size: number }
+    | undefined
 
   constructor(flight: Flight) {
     this.flight = flight
@@ -174,11 +176,11 @@ export class Loading implements LeaseJob, FillJob, Load {
       hardMs: softMs + (isAbsent ? 0 : policy.graceMs),
     }
     if (payload.bytes.length <= policy.compressAbove) {
-      return this.#fill(value, isPlain, payload, ages)
+      return this.#fill(value, isPlain, payload, ages, payload)
     }
     compressPayload(payload, policy.compressAbove).then(
-      (packed) => this.#fill(value, isPlain, packed, ages),
-      () => this.#fill(value, isPlain, payload, ages),
+      (packed) => this.#fill(value, isPlain, payload, ages, packed),
+      () => this.#fill(value, isPlain, payload, ages, payload),
     )
   }
 
@@ -194,7 +196,7 @@ export class Loading implements LeaseJob, FillJob, Load {
     }
   }
 
-  #fill(value: unknown, isPlain: boolean, payload: Payload, ages: Ages): void {
+  #fill(value: unknown, isPlain: boolean, payload: Payload, ages: Ages, packed: Payload): void {
     const { flight } = this
     const { kind, shard } = flight
     const { tags: named } = flight.request
@@ -202,7 +204,7 @@ export class Loading implements LeaseJob, FillJob, Load {
     try {
       const computed = kind.valueTagsOf(value)
       tags = computed.length === 0 ? named : [...new Set([...named, ...computed])]
-      this.value = encodeEntry(this.epoch, this.sequence, ages, tags, payload)
+      this.value = encodeEntry(this.epoch, this.sequence, ages, tags, packed)
     } catch (cause) {
       kind.uncacheable(cause)
       this.#release()
@@ -210,7 +212,9 @@ export class Loading implements LeaseJob, FillJob, Load {
     }
     this.ttlMs = ages.hardMs
     this.tagKeys = kind.tagKeys(tags, shard)
-    this.#filling = { value, isPlain, ages, tags }
+    // L1 keeps a plain value as the object that it is, and not as it was packed.
+    const saved = isPlain ? payload.bytes.length - packed.bytes.length : 0
+    this.#filling = { value, isPlain, ages, tags, size: this.value.length + saved }
     kind.remoteOf(shard).store(this)
   }
 
@@ -223,8 +227,8 @@ export class Loading implements LeaseJob, FillJob, Load {
     flight.stored = result === 'stored'
     if (result !== 'stored') kind.counts.rejected(result)
     else if (filling && kind.policy.l1 && this.epoch === shard.epoch) {
-      const { value, isPlain, ages, tags } = filling
-      kind.space.local.keep(flight, isPlain ? value : sealed(bytes), ages, bytes.length, tags)
+      const { value, isPlain, ages, tags, size } = filling
+      kind.space.local.keep(flight, isPlain ? value : sealed(bytes), ages, size, tags)
     }
     flight.end()
   }

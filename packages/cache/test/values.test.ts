@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest'
 import { eventually } from '@wattle/testkit'
 import { test } from './setup.ts'
-import { isCached, openSynchronized } from './support/caches.ts'
+import { inL1, isCached, openSynchronized } from './support/caches.ts'
 
 const nested = new Map<unknown, unknown>([
   ['when', new Date(5)],
@@ -105,6 +105,21 @@ describe('C2 values', () => {
       expect(await one.raw.strlen(key)).toBeLessThan(value.text.length / 10)
       expect(await there.read('a', () => 'no')).toMatchObject({ tier: 'l2', value })
     }
+  })
+
+  test('L1 counts a compressed value for what it takes there, whichever way it came', async ({
+    open,
+  }) => {
+    const [one, two] = [await open(), await open()]
+    const value = { text: 'wattle '.repeat(20_000) }
+    for (const { cache, registry } of [one, two]) {
+      const kind = cache.kind<typeof value>('big', { ttl: '1m' })
+      await inL1(() => kind.read('a', () => value))
+      const { values } = await registry.getSingleMetric('wattle_cache_bytes')!.get()
+      expect(values[0]?.value).toBeGreaterThan(value.text.length)
+      expect(values[0]?.value).toBeLessThan(value.text.length + 500)
+    }
+    expect(two.cache.statistics()['big']?.loads).toBe(0)
   })
 
   test('what does not become shorter is stored as it is', async ({ open }) => {
