@@ -102,7 +102,8 @@ export function policyOf(kind: string, options: KindOptions): Policy {
     refreshShare: refreshAhead === false ? Infinity : refreshAhead,
     strict: options.strict ?? false,
     l1: options.l1 ?? true,
-    softTimeoutMs: durationMs(`softTimeout of ${kind}`, softTimeout),
+    // A timer knows no longer time.
+    softTimeoutMs: Math.min(durationMs(`softTimeout of ${kind}`, softTimeout), 2 ** 31 - 1),
     hardTimeoutMs: durationMs(`hardTimeout of ${kind}`, hardTimeout),
     compressAbove,
   }
