@@ -32,6 +32,8 @@ export function freezeIfPlain(value: unknown, depth = 0): boolean {
 
 function freezeObject(value: object, depth: number): boolean {
   if (Array.isArray(value)) {
+    // The rows of a database driver may be an array of a class of its own, which JSON does not give back.
+    if (Object.getPrototypeOf(value) !== Array.prototype) return false
     for (let at = 0; at < value.length; at++) if (!freezeIfPlain(value[at], depth)) return false
   } else {
     const prototype: unknown = Object.getPrototypeOf(value)

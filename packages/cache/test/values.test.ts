@@ -145,6 +145,28 @@ describe('C2 values', () => {
     expect(one.log.lines.join()).toMatch(/a value of odd is not cached/)
   })
 
+  test('an array of a class of its own is the same from each tier, and no reader’s changes reach another', async ({
+    open,
+  }) => {
+    class Rows extends Array<{ id: number }> {
+      count = 0
+    }
+    const [one, two] = [await open(), await open()]
+    const load = () => Object.assign(Rows.from([{ id: 1 }]), { count: 1 })
+    for (const { cache } of [one, two]) {
+      const kind = cache.kind<{ id: number }[]>('rows', { ttl: '1m' })
+      for (let read = 0; read < 3; read++) {
+        const rows = await kind.getOrSet('a', load)
+        expect([rows.constructor, Object.assign({}, rows)]).toEqual([
+          Array,
+          { 0: { id: 1 }, count: 1 },
+        ])
+        rows.push({ id: 2 })
+        await isCached(() => kind.read('a', load))
+      }
+    }
+  })
+
   test('null has no tags of its own, and is kept', async ({ open }) => {
     const { cache } = await open()
     let loads = 0
