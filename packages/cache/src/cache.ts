@@ -9,10 +9,10 @@ import { createInvalidation, type Invalidation } from './invalidation.ts'
 import { forgetOldTags } from './janitor.ts'
 import { createKind, type Kind } from './kind.ts'
 import { KindCore } from './kind-core.ts'
-import { encodeBeginning, kindName, reserved } from './kind-name.ts'
+import { encodeBeginnings, kindName, reserved } from './kind-name.ts'
 import { createLoads } from './loads.ts'
 import { Local } from './local.ts'
-import { createLoadedKind, type KindPlan, type LoadedKind, type Loader } from './plan.ts'
+import { checkPlan, createLoadedKind, type KindPlan, type LoadedKind, type Loader } from './plan.ts'
 import { policyOf, type KindOptions } from './policy.ts'
 import { createReads } from './reads.ts'
 import { decodeRefs, encodeRefs, readMessage, type Ref } from './refs.ts'
@@ -46,7 +46,8 @@ export type Cache = {
   invalidate(refs: readonly Ref[]): Promise<Invalidation>
   /**
    * Invalidates every entry whose key begins like this: `user:*`, `bills:usr_7:*`. It walks over all keys of the Redis,
-   * so it is for operators and rare events; a tag does the same at once.
+   * so it is for operators and rare events; a tag does the same at once. A part that stands in keys as a hash (a personal
+   * one, or one of more than 100 characters) has to be given whole.
    */
   invalidatePattern(pattern: string): Promise<Invalidation>
   /**
@@ -197,6 +198,7 @@ export function createCache(options: CacheOptions): Cache {
   const cache: Cache = {
     define<T extends Record<string, Loader>>(plan: { [K in keyof T]: KindPlan<T[K]> }) {
       const lines = Object.entries(plan) as [string, KindPlan<Loader>][]
+      for (const [name, line] of lines) checkPlan(name, line)
       return Object.fromEntries(
         lines.map(([name, line]) => {
           const made = makeKind<unknown>(name, line)
@@ -224,10 +226,9 @@ export function createCache(options: CacheOptions): Cache {
         )
       }
       return invalidate(
-        matching.map(({ names }) => ({
-          startingWith: encodeBeginning(names, beginning),
-          kind: names,
-        })),
+        matching.flatMap(({ names }) =>
+          encodeBeginnings(names, beginning).map((startingWith) => ({ startingWith, kind: names })),
+        ),
       )
     },
     writeBehind<V>(kind: { readonly name: string }, writeOptions: WriteBehindOptions<V>) {

@@ -32,6 +32,8 @@ export function freezeIfPlain(value: unknown, depth = 0): boolean {
 
 function freezeObject(value: object, depth: number): boolean {
   if (Array.isArray(value)) {
+    // The rows of a database driver may be an array of a class of its own, which JSON does not give back.
+    if (Object.getPrototypeOf(value) !== Array.prototype) return false
     for (let at = 0; at < value.length; at++) if (!freezeIfPlain(value[at], depth)) return false
   } else {
     const prototype: unknown = Object.getPrototypeOf(value)
@@ -73,13 +75,17 @@ export function decodePayload({ codec, bytes, payloadAt }: Entry): unknown {
       // From bytes of its own: what it brings of bytes lies in those that it was read from.
       return deserialize(new Uint8Array(bytes.subarray(payloadAt)))
     case 'J':
-      return JSON.parse(zstdDecompressSync(bytes.subarray(payloadAt), limit).toString())
+      return JSON.parse(unpack({ bytes, payloadAt }).toString())
     case 'V':
-      return deserialize(zstdDecompressSync(bytes.subarray(payloadAt), limit))
+      return deserialize(unpack({ bytes, payloadAt }))
     default:
       throw new TypeError(`no codec is called ${String(codec)}`)
   }
 }
+
+/** The payload of an entry that is compressed, as it was before. Throws when it was damaged. */
+export const unpack = ({ bytes, payloadAt }: Pick<Entry, 'bytes' | 'payloadAt'>): Buffer =>
+  zstdDecompressSync(bytes.subarray(payloadAt), limit)
 
 /** What L1 keeps of a value that readers must not share. */
 export class Sealed {

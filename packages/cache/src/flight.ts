@@ -1,5 +1,5 @@
 import type { Shard } from '@wattle/redis'
-import { decodePayload, freezeIfPlain, Sealed } from './codec.ts'
+import { decodePayload, freezeIfPlain, Sealed, unpack } from './codec.ts'
 import { decodeEntry, headerLength, type Ages, type Entry } from './entry.ts'
 import type { Generations } from './generations.ts'
 import type { KindCore, Request } from './kind-core.ts'
@@ -192,8 +192,14 @@ export class Flight implements ReadJob {
     const { policy, space } = this.kind
     const isShared = entry.codec === 'j' || entry.codec === 'J' || entry.codec === '-'
     let value: unknown
+    // What L1 counts it for: the object that it keeps takes no less for having been compressed.
+    let size = entry.bytes.length
     try {
-      value = decodePayload(entry)
+      if (entry.codec === 'J') {
+        const text = unpack(entry)
+        size = entry.payloadAt + text.length
+        value = JSON.parse(text.toString())
+      } else value = decodePayload(entry)
     } catch {
       return this.#load(entry.bytes)
     }
@@ -202,7 +208,7 @@ export class Flight implements ReadJob {
     this.land(value, 'hit', 'l2', ageMs, entry.softMs - ageMs, copy)
     if (policy.l1) {
       const kept = isShared ? value : new Sealed(entry)
-      space.local.keep(this, kept, entry, entry.bytes.length, entry.tags)
+      space.local.keep(this, kept, entry, size, entry.tags)
     }
     this.end()
     if (refreshOf === undefined && ageMs >= entry.softMs * policy.refreshShare) {

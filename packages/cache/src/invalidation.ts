@@ -6,7 +6,7 @@ import {
   type Shard,
 } from '@wattle/redis'
 import type { KindName } from './kind-name.ts'
-import type { Message, Ref } from './refs.ts'
+import { checked, type Message, type Ref } from './refs.ts'
 import { shardFor, type Space } from './space.ts'
 import { outcomeOf } from './token.ts'
 
@@ -64,7 +64,8 @@ export function createInvalidation(space: Space) {
   ]
 
   function messageOf(part: Part, shard: Shard): Message {
-    const entries: Record<string, string[]> = {}
+    // A kind may be called `constructor`.
+    const entries = Object.create(null) as Record<string, string[]>
     for (const { kind, encoded } of part.entries) (entries[kind.name] ??= []).push(encoded)
     return {
       ...(part.entries.length > 0 ? { e: entries } : {}),
@@ -162,6 +163,7 @@ export function createInvalidation(space: Space) {
       return part
     }
     for (const ref of refs) {
+      checked(ref)
       if ('entry' in ref) {
         const shard = shardFor(channel.shards, ref.entry)
         partOf(shard).entries.push({ kind: ref.kind, encoded: ref.entry })

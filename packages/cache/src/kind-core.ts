@@ -88,6 +88,7 @@ export class KindCore extends KindL1 implements LocalKind {
     options?: ReadOptions,
     args?: readonly unknown[],
   ): Promise<unknown> {
+    this.#checkLoader(load)
     if (this.reads.left < 0) this.reads.take({ kind: this, key, load, options, args })
     const sight = this.#look(key, load, options, args)
     if (sight.from === undefined) return Promise.resolve(sight.value)
@@ -101,6 +102,7 @@ export class KindCore extends KindL1 implements LocalKind {
     options?: ReadOptions,
     args?: readonly unknown[],
   ): Promise<ReadOutcome<unknown>> {
+    this.#checkLoader(load)
     if (--this.reads.left < 0) this.reads.take({ kind: this, key, load, options, args })
     return this.#outcome(key, this.#look(key, load, options, args))
   }
@@ -121,6 +123,12 @@ export class KindCore extends KindL1 implements LocalKind {
 
   loaded(milliseconds: number, failed: boolean): void {
     this.counts.loaded(milliseconds, failed)
+  }
+
+  /** Without one it would be a look, and say undefined for ever. */
+  #checkLoader(load: unknown): void {
+    if (typeof load === 'function') return
+    throw new TypeError(`a read of ${this.name} was given no loader: give a function, or use peek`)
   }
 
   /** Counts a value that cannot be cached, and tells why, once a minute. */
@@ -156,9 +164,10 @@ export class KindCore extends KindL1 implements LocalKind {
     return encodedTags.map((tag) => this.space.tags.key(tag, shard))
   }
 
-  /** Encoded names of the tags that the value says it has. */
+  /** Encoded names of the tags that the value says it has; `null`, like absence, says nothing. */
   valueTagsOf(value: unknown): readonly string[] {
-    return this.#valueTags ? this.space.tags.encode(this.#valueTags(value)) : noTags
+    if (!this.#valueTags || value === undefined || value === null) return noTags
+    return this.space.tags.encode(this.#valueTags(value))
   }
 
   async #outcome(of: Key, sight: Sight): Promise<ReadOutcome<unknown>> {

@@ -27,8 +27,13 @@ export const reserved = new Set([
 ])
 
 const plain = /^[\w./+-]+$/
+/** As a number is written in a key, but for its mark. */
+const number = /^(0|-?[1-9]\d{0,14})(\.\d{0,8}[1-9])?$/
 
 export function kindName(keys: KeySpace, name: string, version: number): KindName {
+  if (typeof name !== 'string') {
+    throw new TypeError(`a kind is called by a name such as bill, not ${String(name)}`)
+  }
   const beginning = (of: number) => keys.key(`${name}@${of}`, '').slice(0, -'~empty'.length)
   const own = beginning(version)
   return {
@@ -54,10 +59,25 @@ export const partsOf = (key: Key): readonly KeyPart[] =>
 export const localKey = (encoded: string): string =>
   plain.test(encoded) ? encoded : `\0${encoded}`
 
-/** The complete parts of a beginning are encoded as those of keys; of the last one only a beginning is given. */
-export function encodeBeginning(names: KindName, beginning: string): string {
+/** Each doubles the walks over all keys. */
+const mostNumbers = 4
+
+/**
+ * How the keys that begin like this may be written. The complete parts are encoded as those of keys; of the last one only
+ * a beginning is given. What reads as a number may be one in the key, so it is written in both ways.
+ */
+export function encodeBeginnings(names: KindName, beginning: string): string[] {
   const parts = beginning.split(':')
   const last = parts.pop() ?? ''
-  const encoded = last === '' ? '' : names.encode(last)
-  return parts.map((part) => `${names.encode(part)}:`).join('') + encoded
+  if (parts.filter((part) => number.test(part)).length > mostNumbers) {
+    throw new TypeError(`"${beginning}" has too many parts that may be numbers: use startingWith`)
+  }
+  const spellings = (part: string) =>
+    number.test(part) ? [names.encode(part), names.encode(Number(part))] : [names.encode(part)]
+  const ends = last === '' ? [''] : spellings(last)
+  const beginnings = parts.reduce(
+    (before, part) => before.flatMap((one) => spellings(part).map((text) => `${one}${text}:`)),
+    [''],
+  )
+  return beginnings.flatMap((one) => ends.map((end) => one + end))
 }

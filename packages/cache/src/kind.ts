@@ -124,7 +124,10 @@ export function createKind<V>({
       }
     },
     ref,
-    startingWith: (...parts) => ({ startingWith: `${names.encode(parts)}:`, kind: names }),
+    startingWith: (...parts) => ({
+      startingWith: parts.length === 0 ? '' : `${names.encode(parts)}:`,
+      kind: names,
+    }),
     all: () => ({ all: names }),
   }
 }

@@ -3,10 +3,10 @@ import { compressPayload, decodePayload, encodePayload, freezeIfPlain, Sealed } 
 import { decodeEntry, encodeEntry, type Ages, type Entry, type Payload } from './entry.ts'
 import type { Flight } from './flight.ts'
 import type { Load } from './loads.ts'
+import { shortened } from './policy.ts'
 import type { FillJob, FillResult, LeaseJob, LeaseOutcome } from './remote.ts'
 
 const mostTries = 4
-const jitterShare = 0.1
 
 /**
  * What a flight does when L2 has nothing that may be served:
@@ -37,7 +37,9 @@ export class Loading implements LeaseJob, FillJob, Load {
   #softTimer: NodeJS.Timeout | undefined
   #waitTimer: NodeJS.Timeout | undefined
   /** What is being stored. */
-  #filling: { value: unknown; isPlain: boolean; ages: Ages; tags: readonly string[] } | undefined
+  #filling:
+    | { value: unknown; isPlain: boolean; ages: Ages; tags: readonly string[]; size: number }
+    | undefined
 
   constructor(flight: Flight) {
     this.flight = flight
@@ -162,7 +164,7 @@ export class Loading implements LeaseJob, FillJob, Load {
     }
     const baseMs = isAbsent ? policy.absentMs : (flight.request.softMs ?? this.#lifetimeOf(payload))
     const isStored = !this.#isAlone && this.epoch !== '' && baseMs > 0
-    const softMs = Math.max(1, Math.floor(baseMs * (1 - jitterShare * space.random())))
+    const softMs = shortened(baseMs, space.random)
     const copy = isPlain ? undefined : copier(payload)
     flight.land(copy ? copy() : value, this.#status, 'source', 0, isStored ? softMs : 0, copy)
     if (!isStored) {
@@ -175,11 +177,11 @@ export class Loading implements LeaseJob, FillJob, Load {
       hardMs: softMs + (isAbsent ? 0 : policy.graceMs),
     }
     if (payload.bytes.length <= policy.compressAbove) {
-      return this.#fill(value, isPlain, payload, ages)
+      return this.#fill(value, isPlain, payload, ages, payload)
     }
     compressPayload(payload, policy.compressAbove).then(
-      (packed) => this.#fill(value, isPlain, packed, ages),
-      () => this.#fill(value, isPlain, payload, ages),
+      (packed) => this.#fill(value, isPlain, payload, ages, packed),
+      () => this.#fill(value, isPlain, payload, ages, payload),
     )
   }
 
@@ -195,15 +197,15 @@ export class Loading implements LeaseJob, FillJob, Load {
     }
   }
 
-  #fill(value: unknown, isPlain: boolean, payload: Payload, ages: Ages): void {
+  #fill(value: unknown, isPlain: boolean, payload: Payload, ages: Ages, packed: Payload): void {
     const { flight } = this
     const { kind, shard } = flight
     const { tags: named } = flight.request
     let tags: readonly string[]
     try {
-      const computed = value === undefined ? [] : kind.valueTagsOf(value)
+      const computed = kind.valueTagsOf(value)
       tags = computed.length === 0 ? named : [...new Set([...named, ...computed])]
-      this.value = encodeEntry(this.epoch, this.sequence, ages, tags, payload)
+      this.value = encodeEntry(this.epoch, this.sequence, ages, tags, packed)
     } catch (cause) {
       kind.uncacheable(cause)
       this.#release()
@@ -211,7 +213,9 @@ export class Loading implements LeaseJob, FillJob, Load {
     }
     this.ttlMs = ages.hardMs
     this.tagKeys = kind.tagKeys(tags, shard)
-    this.#filling = { value, isPlain, ages, tags }
+    // L1 keeps a plain value as the object that it is, and not as it was packed.
+    const saved = isPlain ? payload.bytes.length - packed.bytes.length : 0
+    this.#filling = { value, isPlain, ages, tags, size: this.value.length + saved }
     kind.remoteOf(shard).store(this)
   }
 
@@ -225,8 +229,8 @@ export class Loading implements LeaseJob, FillJob, Load {
     if (result === 'unavailable') flight.unheard = true
     if (result !== 'stored') kind.counts.rejected(result)
     else if (filling && kind.policy.l1 && this.epoch === shard.epoch) {
-      const { value, isPlain, ages, tags } = filling
-      kind.space.local.keep(flight, isPlain ? value : sealed(bytes), ages, bytes.length, tags)
+      const { value, isPlain, ages, tags, size } = filling
+      kind.space.local.keep(flight, isPlain ? value : sealed(bytes), ages, size, tags)
     }
     flight.end()
   }

@@ -23,6 +23,7 @@ export interface Load {
  * overrun. Who has to wait does so in order; waiting counts towards the timeout.
  */
 export function createLoads({ most, now }: { most: number; now: () => number }) {
+  if (!(most >= 1)) throw new RangeError(`loads of a cache is ${most}: give a number from 1 up`)
   /** Whether each has begun. */
   const running = new Map<Load, boolean>()
   const queue: Load[] = []

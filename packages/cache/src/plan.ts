@@ -49,6 +49,21 @@ export type LoadedKind<L extends Loader> = {
   all(): Ref
 }
 
+/** Throws a TypeError that names what is missing, before the first read does. */
+export function checkPlan(name: string, plan: KindPlan<Loader>): void {
+  const { load, key, loadMany, tags, valueTags } = plan
+  for (const [what, given] of Object.entries({ load, key })) {
+    if (typeof given !== 'function') {
+      throw new TypeError(`${what} of ${name} is no function: give one of the loader's parameters`)
+    }
+  }
+  for (const [what, given] of Object.entries({ loadMany, tags, valueTags })) {
+    if (given !== undefined && typeof given !== 'function') {
+      throw new TypeError(`${what} of ${name} is no function: give one, or leave it out`)
+    }
+  }
+}
+
 export function createLoadedKind<L extends Loader>({
   core,
   kind,

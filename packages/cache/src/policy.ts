@@ -49,6 +49,11 @@ export type Policy = {
 /** Tags older than this are forgotten, so no entry may live longer. */
 export const longestMs = durationMs('the longest TTL', '7d')
 
+/** A TTL shortened at random by up to a tenth, so that what was stored together does not expire together. */
+export const shortened = (ms: number, random: () => number): number =>
+  Math.max(1, Math.floor(ms * (1 - jitterShare * random())))
+const jitterShare = 0.1
+
 /** Milliseconds of a TTL. Throws a RangeError that names the kind when it is none, or longer than any entry may live. */
 export function entryTtlMs(kind: string, ttl: Duration): number {
   const ms = durationMs(`ttl of ${kind}`, ttl)
@@ -97,7 +102,8 @@ export function policyOf(kind: string, options: KindOptions): Policy {
     refreshShare: refreshAhead === false ? Infinity : refreshAhead,
     strict: options.strict ?? false,
     l1: options.l1 ?? true,
-    softTimeoutMs: durationMs(`softTimeout of ${kind}`, softTimeout),
+    // A timer knows no longer time.
+    softTimeoutMs: Math.min(durationMs(`softTimeout of ${kind}`, softTimeout), 2 ** 31 - 1),
     hardTimeoutMs: durationMs(`hardTimeout of ${kind}`, hardTimeout),
     compressAbove,
   }

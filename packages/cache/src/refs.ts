@@ -14,10 +14,32 @@ export type Ref =
 export type TagMode = 'delete' | 'expire'
 
 /** All entries of the namespace that carry this tag. */
-export const tag = (name: string, mode: TagMode = 'delete'): Ref => ({ tag: name, mode })
+export const tag = (name: string, mode: TagMode = 'delete'): Ref => checked({ tag: name, mode })
 
 /** Every entry of the namespace. */
 export const everything: Ref = { all: '*' }
+
+/**
+ * The same ref. Throws a TypeError for what is none (a kind without `.ref(…)` or `.all()`, a tag that is undefined): it
+ * would be invalidated by nobody, and reported as done.
+ */
+export function checked(ref: Ref): Ref {
+  const given = Object(ref) as Record<string, unknown>
+  const { entry, startingWith, tag: name, mode, kind, all } = given
+  const isSound =
+    typeof (entry ?? startingWith) === 'string'
+      ? isKindName(kind)
+      : typeof name === 'string'
+        ? mode === 'delete' || mode === 'expire'
+        : all === '*' || isKindName(all)
+  if (isSound) return ref
+  throw new TypeError(
+    'what is to be invalidated is no ref: give a list of what ref(), startingWith() or all() of a kind, tag() of a text, or `everything` is',
+  )
+}
+
+const isKindName = (kind: unknown): boolean =>
+  typeof kind === 'object' && kind !== null && 'redisKey' in kind
 
 /** What travels: the names of what was invalidated, never a value. */
 export type Message = {
@@ -49,6 +71,7 @@ export function readMessage(payload: string): Message {
 export const encodeRefs = (refs: readonly Ref[]): string =>
   JSON.stringify(
     refs.map((ref) => {
+      checked(ref)
       if ('tag' in ref) return ref
       if ('all' in ref) return { all: ref.all === '*' ? '*' : ref.all.name }
       return { ...ref, kind: ref.kind.name }

@@ -41,10 +41,15 @@ export function tagNames({ keys, channel }: Pick<Space, 'keys' | 'channel'>) {
   const beginning = keys.key('tag', '').slice(0, -'~empty'.length)
   return {
     encode: (names: readonly string[]): readonly string[] =>
-      names.map((name) => keys.key('tag', name).slice(beginning.length)),
+      listed(names).map((name) => keys.key('tag', name).slice(beginning.length)),
     key: (encoded: string, shard: Shard): string => beginning + encoded + channel.suffixOf(shard),
     index: (shard: Shard): string => keys.key('tags') + channel.suffixOf(shard),
   }
+}
+
+function listed(names: readonly string[]): readonly string[] {
+  if (Array.isArray(names) && names.every((name) => typeof name === 'string')) return names
+  throw new TypeError('the tags of an entry are no list of texts: give one, such as [`user:${id}`]')
 }
 
 export type TagNames = ReturnType<typeof tagNames>

@@ -4,6 +4,7 @@ import { decodeEntry, encodeAround, headerOf, layout, type Payload } from './ent
 import type { createInvalidation, Invalidation } from './invalidation.ts'
 import type { KindCore } from './kind-core.ts'
 import { localKey, type Key } from './kind-name.ts'
+import { shortened } from './policy.ts'
 import { outcomeOf } from './token.ts'
 
 const putScript = defineChannelScript(new URL('./lua/put.lua', import.meta.url))
@@ -46,7 +47,8 @@ export function createStore({
     const tags = [
       ...new Set([...space.tags.encode(options.tags ?? []), ...core.valueTagsOf(value)]),
     ]
-    const softMs = value === undefined ? policy.absentMs : (options.ttlMs ?? policy.softMs)
+    const ttlMs = value === undefined ? policy.absentMs : (options.ttlMs ?? policy.softMs)
+    const softMs = ttlMs === 0 ? 0 : shortened(ttlMs, space.random)
     const hardMs = softMs + (value === undefined ? 0 : policy.graceMs)
     const storedAtMs = Math.floor(shard.clock.nowMs())
     return { parts: encodeAround({ storedAtMs, softMs, hardMs }, tags, payload), ttlMs: hardMs }
@@ -94,7 +96,9 @@ export function createStore({
     const byShard = new Map<Shard, Put[]>()
     for (const put of puts) {
       const shard = core.shardOf(names.encode(put.key))
-      byShard.set(shard, [...(byShard.get(shard) ?? []), put])
+      const list = byShard.get(shard)
+      if (list) list.push(put)
+      else byShard.set(shard, [put])
     }
     const issued = await Promise.all(
       [...byShard].flatMap(([shard, list]) =>

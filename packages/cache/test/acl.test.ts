@@ -1,4 +1,4 @@
-import { startRedis, type TestRedis } from '@wattle/testkit'
+import { eventually, startRedis, type TestRedis } from '@wattle/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { everything, tag } from '../src/index.ts'
 import { applied, inL2, isCached, openCache, openSynchronized } from './support/caches.ts'
@@ -51,5 +51,19 @@ describe("C1 R4 a cache under its service's Redis user", () => {
     expect(mixed.cache.synchronized).toBe(false)
     expect(await secret.peek('a')).toBe('secret')
     expect(mixed.log.lines.join()).toMatch(/NOPERM/)
+  })
+
+  test('tells in the log when a right is taken from it, since reads go on without the cache', async () => {
+    await using one = await openSynchronized({ url: server.urlFor('billing'), service: 'billing' })
+    const admin = server.client()
+    await admin.acl('SETUSER', 'billing', '-evalsha', '-eval')
+    try {
+      await eventually(() => expect(one.cache.synchronized).toBe(false))
+      const told = () => one.log.lines.filter((line) => /refuses what a channel needs/.test(line))
+      expect(told()).toEqual([expect.stringMatching(/^warn Redis billing .*(NOPERM|can't run)/)])
+    } finally {
+      await admin.acl('SETUSER', 'billing', '+evalsha', '+eval')
+    }
+    await eventually(() => expect(one.cache.synchronized).toBe(true))
   })
 })

@@ -2,6 +2,12 @@ import { describe, expect } from 'vitest'
 import { held, test } from './setup.ts'
 
 describe('C23 the cap on loads', () => {
+  test.for([0, -1, Number.NaN])('of %s is refused', async (loads, { open }) => {
+    await expect(open({ loads })).rejects.toThrow(
+      /^loads of a cache is .*: give a number from 1 up/,
+    )
+  })
+
   test('no more than so many run at once; the others wait in order', async ({ open }) => {
     const { cache } = await open({ loads: 3 })
     const load = held<string>()

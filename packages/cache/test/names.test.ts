@@ -93,6 +93,40 @@ describe('C1 names', () => {
     expect(await read()).toEqual(Array.from({ length: 6 }, () => 'miss'))
   })
 
+  test.for<[pattern: string, gone: readonly number[]]>([
+    ['thing:42:*', [0, 1]],
+    ['thing:4*', [0, 1, 2]],
+    ['thing:42:7*', [1]],
+    ['thing:ada@example.org:*', [3]],
+    ['thing:*', [0, 1, 2, 3]],
+  ])(
+    '%s finds parts that are numbers, and whole ones that are hashed',
+    async ([pattern, gone], { open }) => {
+      const { cache } = await open()
+      const thing = cache.kind<string>('thing', { ttl: '1m', l1: false })
+      const keys: Key[] = [['42', 'a'], [42, 7], [43], ['ada@example.org', 'a']]
+      for (const key of keys) await thing.set(key, 'x')
+      expect((await cache.invalidatePattern(pattern)).outcome).toBe('applied')
+      const present = await Promise.all(keys.map((key) => thing.has(key)))
+      expect(present).toEqual(keys.map((_, at) => !gone.includes(at)))
+    },
+  )
+
+  test('a pattern of many parts that may be numbers is refused', async ({ open }) => {
+    const { cache } = await open()
+    cache.kind<string>('thing', { ttl: '1m' })
+    const pattern = `thing:${'1:'.repeat(20)}*`
+    await expect(cache.invalidatePattern(pattern)).rejects.toThrow(/use startingWith/)
+  })
+
+  test('a beginning without parts is that of every key', async ({ open }) => {
+    const { cache } = await open()
+    const thing = cache.kind<string>('thing', { ttl: '1m' })
+    for (const key of ['a', ['b', 1]] as const) await thing.set(key, 'x')
+    expect((await cache.invalidate([thing.startingWith()])).outcome).toBe('applied')
+    expect([await thing.has('a'), await thing.has(['b', 1])]).toEqual([false, false])
+  })
+
   test('what is personal stands nowhere in clear: not in keys, tags, messages, log or outcome', async ({
     server,
   }) => {

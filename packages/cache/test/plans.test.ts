@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import type { KindOptions } from '../src/index.ts'
+import { tag, type KindOptions } from '../src/index.ts'
 import { test } from './setup.ts'
 
 describe('C1 a plan that cannot be kept is refused in one sentence that says what to do', () => {
@@ -70,6 +70,60 @@ describe('C1 a plan that cannot be kept is refused in one sentence that says wha
       await expect(cache.invalidatePattern(pattern)).rejects.toThrow(/write a kind \(thing\)/)
     },
   )
+
+  test.for<[Record<string, unknown>, RegExp]>([
+    [{ load: undefined }, /^load of thing is no function/],
+    [{ key: 'id' }, /^key of thing is no function/],
+    [{ tags: ['a'] }, /^tags of thing is no function/],
+    [{ valueTags: 'a' }, /^valueTags of thing is no function/],
+    [{ loadMany: 5 }, /^loadMany of thing is no function/],
+  ])('%o', async ([options, message], { open }) => {
+    const { cache } = await open()
+    const line = { load, key: () => 'a', ttl: '1m', ...options }
+    expect(() => cache.define({ thing: line as never })).toThrow(message)
+    expect(cache.kinds).toEqual([])
+  })
+
+  test('a name that is none, and a TTL that no server knows', async ({ open }) => {
+    const { cache } = await open()
+    expect(() => cache.kind(undefined as never, { ttl: '1m' })).toThrow(/called by a name/)
+    expect(() => cache.counter('count', { ttl: '99999999999d' })).toThrow(/a hundred years/)
+  })
+
+  test.for(['constructor', 'toString', 'hasOwnProperty'])(
+    'a kind may be called %s',
+    async (name, { open }) => {
+      const { cache } = await open()
+      const thing = cache.kind<number>(name, { ttl: '1m' })
+      await thing.set('a', 1)
+      expect((await cache.invalidate([thing.ref('a')])).outcome).toBe('applied')
+      expect(await thing.peek('a')).toBeUndefined()
+    },
+  )
+
+  test('what names nothing is refused, and not reported as invalidated', async ({ open }) => {
+    const { cache } = await open()
+    const kind = cache.kind<number>('thing', { ttl: '1m' })
+    const { line } = cache.define({ line: { load, key: () => 'a', ttl: '1m' } })
+    for (const wrong of [kind, line, kind.all, undefined, {}, 'thing', { tag: 'a', mode: 'no' }]) {
+      await expect(cache.invalidate([wrong as never])).rejects.toThrow(/is no ref: give a list/)
+      expect(() => cache.encodeRefs([wrong as never])).toThrow(/is no ref/)
+    }
+    expect(() => tag(undefined as never)).toThrow(/is no ref/)
+  })
+
+  test('tags that are no list of texts, and a read without a loader, are refused', async ({
+    open,
+  }) => {
+    const { cache } = await open()
+    const thing = cache.kind<number>('thing', { ttl: '1m' })
+    const wrong = { tags: 'a' as never }
+    await expect(async () => thing.getOrSet('a', load, wrong)).rejects.toThrow(/no list of texts/)
+    await expect(async () => thing.getOrSet('a', undefined as never)).rejects.toThrow(
+      /^a read of thing was given no loader/,
+    )
+    await expect(thing.read('a', 5 as never)).rejects.toThrow(/given no loader/)
+  })
 
   test.for(['5', '10x'])('a TTL of one call is read the same way: %s', async (ttl, { open }) => {
     const { cache } = await open()

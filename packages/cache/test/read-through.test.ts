@@ -113,6 +113,21 @@ describe('C16 jitter', () => {
       expect(ttlMs).toBeLessThanOrEqual(atLeastMs + 1_010)
     }
   })
+
+  test('nor do values expire together that were set together', async ({ open }) => {
+    let draws = 0
+    const { cache, raw } = await open({ random: () => (draws++ % 10) / 10 })
+    const kind = cache.kind<number>('thing', { ttl: '100s' })
+    const ids = Array.from({ length: 10 }, (_, at) => `k${at}`)
+    await kind.setMany(ids.map((id, at) => [id, at]))
+    await kind.update('written', async () => 1)
+    const left = await Promise.all(
+      [...ids, 'written'].map(async (id) => raw.pttl((await kind.read(id, () => -1)).key)),
+    )
+    expect(new Set(left.slice(0, 10).map((ms) => Math.ceil(ms / 1_000))).size).toBe(10)
+    expect(Math.min(...left)).toBeGreaterThan(89_000)
+    expect(Math.max(...left)).toBeLessThanOrEqual(100_000)
+  })
 })
 
 describe('C1 namespaces', () => {

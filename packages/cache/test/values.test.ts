@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest'
 import { eventually } from '@wattle/testkit'
 import { test } from './setup.ts'
-import { isCached, openSynchronized } from './support/caches.ts'
+import { inL1, isCached, openSynchronized } from './support/caches.ts'
 
 const nested = new Map<unknown, unknown>([
   ['when', new Date(5)],
@@ -107,6 +107,21 @@ describe('C2 values', () => {
     }
   })
 
+  test('L1 counts a compressed value for what it takes there, whichever way it came', async ({
+    open,
+  }) => {
+    const [one, two] = [await open(), await open()]
+    const value = { text: 'wattle '.repeat(20_000) }
+    for (const { cache, registry } of [one, two]) {
+      const kind = cache.kind<typeof value>('big', { ttl: '1m' })
+      await inL1(() => kind.read('a', () => value))
+      const { values } = await registry.getSingleMetric('wattle_cache_bytes')!.get()
+      expect(values[0]?.value).toBeGreaterThan(value.text.length)
+      expect(values[0]?.value).toBeLessThan(value.text.length + 500)
+    }
+    expect(two.cache.statistics()['big']?.loads).toBe(0)
+  })
+
   test('what does not become shorter is stored as it is', async ({ open }) => {
     const { cache } = await open()
     const noise = Buffer.from(Array.from({ length: 20_000 }, (_, at) => (at * 7919 * at) >> 3))
@@ -128,6 +143,52 @@ describe('C2 values', () => {
     expect(await odd.peek('a')).toBeUndefined()
     expect(one.cache.statistics()['odd']?.fillsRejected.unserializable).toBe(1)
     expect(one.log.lines.join()).toMatch(/a value of odd is not cached/)
+  })
+
+  test('an array of a class of its own is the same from each tier, and no reader’s changes reach another', async ({
+    open,
+  }) => {
+    class Rows extends Array<{ id: number }> {
+      count = 0
+    }
+    const [one, two] = [await open(), await open()]
+    const load = () => Object.assign(Rows.from([{ id: 1 }]), { count: 1 })
+    for (const { cache } of [one, two]) {
+      const kind = cache.kind<{ id: number }[]>('rows', { ttl: '1m' })
+      for (let read = 0; read < 3; read++) {
+        const rows = await kind.getOrSet('a', load)
+        expect([rows.constructor, Object.assign({}, rows)]).toEqual([
+          Array,
+          { 0: { id: 1 }, count: 1 },
+        ])
+        rows.push({ id: 2 })
+        await isCached(() => kind.read('a', load))
+      }
+    }
+  })
+
+  test('null has no tags of its own, and is kept', async ({ open }) => {
+    const { cache } = await open()
+    let loads = 0
+    const load = async (_id: string): Promise<{ owner: string } | null> => {
+      loads++
+      return null
+    }
+    const { row } = cache.define({
+      row: { load, key: (id) => id, ttl: '1m', valueTags: ({ owner }) => [`of:${owner}`] },
+    })
+    await isCached(() => row.read('a'))
+    expect(await row.get('a')).toBeNull()
+    expect(loads).toBe(1)
+    const kind = cache.kind<{ owner: string } | null>('kind', {
+      ttl: '1m',
+      absentTtl: '1m',
+      valueTags: ({ owner }) => [owner],
+    })
+    await kind.set('a', null)
+    expect(await kind.has('a')).toBe(true)
+    await kind.set('a', undefined as never)
+    expect([await kind.has('a'), await kind.peek('a')]).toEqual([true, undefined])
   })
 
   test('a value whose tags cannot be told likewise', async ({ server }) => {

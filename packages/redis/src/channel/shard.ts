@@ -3,6 +3,7 @@ import { isRefusal } from '../errors.ts'
 import { defineScript } from '../script.ts'
 import { before, late } from './before.ts'
 import { prelude } from './prelude.ts'
+import { createRefusals } from './refused.ts'
 import { reissue } from './reissue.ts'
 import { createRing, type Announcement, type Call, type Issue, type Ring } from './ring.ts'
 import { createServerClock } from './server-clock.ts'
@@ -37,6 +38,7 @@ export class Shard {
   readonly clock: ReturnType<typeof createServerClock>
   readonly #options: ShardOptions
   readonly #ring: Ring
+  readonly #refused: (cause: unknown) => void
   /** Numbers that arrived, and were applied, beyond a gap. */
   readonly #early = new Set<number>()
   /** Issues that the present epoch may lack. */
@@ -53,6 +55,7 @@ export class Shard {
     this.index = index
     this.#options = options
     this.#ring = createRing(options.ring)
+    this.#refused = createRefusals(options)
     this.clock = createServerClock(options)
     this.circuit = createCircuit({
       failures: 3,
@@ -214,7 +217,8 @@ export class Shard {
         args: [epochThen, sequenceThen.toFixed(0)],
       })) as (string | number)[]
     } catch (cause) {
-      if (!isRefusal(cause)) this.circuit.failed(cause)
+      if (isRefusal(cause)) this.#refused(cause)
+      else this.circuit.failed(cause)
       return
     }
     const answeredAtMs = now()
