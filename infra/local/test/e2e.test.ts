@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ok, post } from './person.ts'
+import { ok, post, signUp } from './person.ts'
 import { startStack, type TestStack } from './stack.ts'
 
 type Problem = { code: string; status: number; detail: string; errors?: { field: string }[] }
@@ -18,11 +18,8 @@ beforeAll(async () => {
 afterAll(() => stack.stop(), 60_000)
 
 const password = 'correct horse battery'
-async function signUp(email: string, name = 'Ada Obi') {
-  await ok(await post(`${api}/auth/register`, { email, password, name }))
-  const { accessToken } = await ok<{ accessToken: string }>(
-    await post(`${api}/auth/login`, { email, password }),
-  )
+async function enter(email: string, name = 'Ada Obi') {
+  const accessToken = await signUp(api, { email, password, name })
   const call = (
     path: string,
     init: { method?: string; body?: string; headers?: Record<string, string> } = {},
@@ -42,7 +39,7 @@ async function signUp(email: string, name = 'Ada Obi') {
 
 describe('a person, through the gateway', () => {
   test('signs up, links a meter, and sees the bills; the second read is a hit', async () => {
-    const { token, call } = await signUp('ada@e2e.example')
+    const { token, call } = await enter('ada@e2e.example')
     const empty = await ok<Bills>(await call('/bills'))
     expect(empty.items).toEqual([])
 
@@ -68,7 +65,7 @@ describe('a person, through the gateway', () => {
   })
 
   test('pages through all bills with the cursor, each exactly once', async () => {
-    const { token, call } = await signUp('pages@e2e.example')
+    const { token, call } = await enter('pages@e2e.example')
     const providers = await ok<{ items: { id: string }[] }>(await fetch(`${api}/providers`))
     for (const [index, provider] of providers.items.slice(0, 3).entries()) {
       const account = { providerId: provider.id, customerNumber: `9990000${index}` }
@@ -88,7 +85,7 @@ describe('a person, through the gateway', () => {
   })
 
   test('sees a change of the profile and of the preferences at once', async () => {
-    const { call, patch } = await signUp('bola@e2e.example')
+    const { call, patch } = await enter('bola@e2e.example')
     await ok(await call('/me'))
     await ok(await call('/me/preferences'))
     await ok(await patch('/me', { name: 'Bola N. Eze' }))
@@ -151,7 +148,7 @@ describe('bad input', () => {
     ['SQL', `/bills?state=${encodeURIComponent(`open' or 1=1--`)}`, 'state'],
     ['an id of another kind', '/bills/usr_0190aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa', 'billId'],
   ])('%s is refused with its name', async (_what, path, field) => {
-    const { call } = await signUp(`q${Math.random()}@e2e.example`)
+    const { call } = await enter(`q${Math.random()}@e2e.example`)
     const problem = await expectProblem(await call(path), 400)
     expect(`${problem.detail} ${JSON.stringify(problem.errors)}`).toContain(field)
   })
@@ -171,13 +168,13 @@ describe('bad input', () => {
   })
 
   test("another person's bill is not there", async () => {
-    const owner = await signUp('owner@e2e.example')
+    const owner = await enter('owner@e2e.example')
     const provider = (await ok<{ items: { id: string }[] }>(await fetch(`${api}/providers`)))
       .items[0]
     const account = { providerId: provider?.id, customerNumber: '55512345678' }
     await ok(await post(`${api}/bills/accounts`, account, owner.token))
     const bill = (await ok<Bills>(await owner.call('/bills'))).items[0]
-    const other = await signUp('other@e2e.example')
+    const other = await enter('other@e2e.example')
     await expectProblem(await other.call(`/bills/${bill?.id}`), 404)
   })
 

@@ -1,3 +1,4 @@
+import { eventually } from '@wattle/testkit'
 import type { Person } from './load.ts'
 
 let people = 0
@@ -19,15 +20,24 @@ export function post(url: string, body: object, token?: string): Promise<Respons
   })
 }
 
+/** Registers and logs in, and gets the access token. A stack that has just started may be too busy for a moment. */
+export async function signUp(
+  api: string,
+  account: { email: string; password: string; name: string },
+): Promise<string> {
+  const patiently = <T>(path: string, body: object) =>
+    eventually(async () => ok<T>(await post(`${api}${path}`, body)), { everyMs: 500 })
+  await patiently('/auth/register', account)
+  const { email, password } = account
+  return (await patiently<{ accessToken: string }>('/auth/login', { email, password })).accessToken
+}
+
 /** Signs a new person up and in, as the website would, and links a meter, so that there are bills. */
 export async function newPerson(api: string): Promise<Person> {
   const number = ++people
   const email = `person-${process.pid}-${number}@example.com`
   const password = 'correct horse battery'
-  await ok(await post(`${api}/auth/register`, { email, password, name: 'Ada 0' }))
-  const { accessToken: token } = await ok<{ accessToken: string }>(
-    await post(`${api}/auth/login`, { email, password }),
-  )
+  const token = await signUp(api, { email, password, name: 'Ada 0' })
   const authorization = `Bearer ${token}`
   const providers = await ok<{ items: { id: string }[] }>(await fetch(`${api}/providers`))
   const customerNumber = String(10_000_000 + number)

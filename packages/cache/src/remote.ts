@@ -215,14 +215,15 @@ export function createRemote({
     readStrictly,
     lease,
     store: fill,
-    /** Takes the lease from whoever has it, for a value that is about to be written to the source. Its epoch. */
-    async takeLease(entry: string, leaseKey: string, token: string): Promise<string | undefined> {
+    /** Takes the lease from whoever has it, for a value that is about to be written to the source. Where that stands. */
+    async takeLease(
+      entry: string,
+      leaseKey: string,
+      token: string,
+    ): Promise<readonly [epoch: string, sequence: string] | undefined> {
       const call = { keys: [sequenceKey, entry, leaseKey], args: [leaseMs, '1', token] }
-      const sent = redis.run(leaseScript, call) as Promise<[epoch: string]>
-      const reply = await new Promise<[epoch: string] | undefined>((done) => {
-        ask('lease', leaseDeadlineMs, sent, done)
-      })
-      return reply?.[0]
+      const sent = redis.run(leaseScript, call) as Promise<[epoch: string, sequence: string]>
+      return new Promise((done) => ask('lease', leaseDeadlineMs, sent, done))
     },
     renew(leaseKey: string, token: string): void {
       redis.run(renewScript, { keys: [leaseKey], args: [token, leaseMs] }).catch(() => {})

@@ -1,4 +1,4 @@
-import { defineChannelScript, type Call, type Shard } from '@wattle/redis'
+import { defineChannelScript, type Argument, type Call, type Shard } from '@wattle/redis'
 import { compressPayload, encodePayload, freezeIfPlain } from './codec.ts'
 import { decodeEntry, encodeAround, headerOf, layout, type Payload } from './entry.ts'
 import type { createInvalidation, Invalidation } from './invalidation.ts'
@@ -18,7 +18,11 @@ export type PutOptions = {
 }
 
 /** A value, and on what it depends: a lease that must still be held, or nothing. */
-type Put = { key: Key; value: unknown; lease?: { token: string; epoch: string } | undefined }
+type Put = {
+  key: Key
+  value: unknown
+  lease?: { token: string; epoch: string; sequence: string } | undefined
+}
 
 /** While a write lasts its lease is renewed this often; so that of a writer that was killed is soon gone. */
 const renewEveryMs = 500
@@ -51,7 +55,11 @@ export function createStore({
     const softMs = ttlMs === 0 ? 0 : shortened(ttlMs, space.random)
     const hardMs = softMs + (value === undefined ? 0 : policy.graceMs)
     const storedAtMs = Math.floor(shard.clock.nowMs())
-    return { parts: encodeAround({ storedAtMs, softMs, hardMs }, tags, payload), ttlMs: hardMs }
+    return {
+      parts: encodeAround({ storedAtMs, softMs, hardMs }, tags, payload),
+      ttlMs: hardMs,
+      tags,
+    }
   }
 
   const others = (encoded: readonly string[], shard: Shard) =>
@@ -76,17 +84,31 @@ export function createStore({
   /** All of one shard. For each whether it was stored, and where that stands. */
   async function putShard(shard: Shard, puts: readonly Put[], options: PutOptions) {
     const encoded = puts.map(({ key }) => names.encode(key))
-    const args = await Promise.all(
-      puts.map(async ({ value, lease }) => {
-        const { parts, ttlMs } = around(shard, await payloadOf(value), value, options)
-        return [lease?.token ?? '', lease?.epoch ?? '', ...parts, Math.max(1, ttlMs)]
-      }),
+    const entries = await Promise.all(
+      puts.map(async ({ value, lease }) => ({
+        ...around(shard, await payloadOf(value), value, options),
+        lease,
+      })),
     )
-    const keys = [...keysOf(encoded, shard), ...others(encoded, shard)]
+    const tagKeys: string[] = []
+    const args: Argument[] = [puts.length, core.name]
+    for (const { parts, ttlMs, tags, lease } of entries) {
+      // Of a value that depends on nothing its tags have nothing to say.
+      const own = lease ? core.tagKeys(tags, shard) : []
+      tagKeys.push(...own)
+      const { token = '', epoch = '', sequence = '' } = lease ?? {}
+      args.push(token, epoch, sequence, own.length, ...parts, Math.max(1, ttlMs))
+    }
+    const keys = [
+      invalidation.generationsKey(shard),
+      ...keysOf(encoded, shard),
+      ...tagKeys,
+      ...others(encoded, shard),
+    ]
     const issued = await channel.announce(shard, {
       ...removal(encoded, shard),
       payload: payloadFor(encoded, shard),
-      first: { script: putScript, keys, args: args.flat() },
+      first: { script: putScript, keys, args },
     })
     for (const one of encoded) space.local.remove(core, localKey(one))
     return issued
@@ -133,8 +155,8 @@ export function createStore({
       const ready = space.enabled && shard.available && shard.settled
       const [entryKey, leaseKey] = [core.entryKey(encoded, shard), core.leaseKey(encoded, shard)]
       const remote = core.remoteOf(shard)
-      const epoch = ready ? await remote.takeLease(entryKey, leaseKey, token) : undefined
-      const renewal = epoch && setInterval(() => remote.renew(leaseKey, token), renewEveryMs)
+      const taken = ready ? await remote.takeLease(entryKey, leaseKey, token) : undefined
+      const renewal = taken && setInterval(() => remote.renew(leaseKey, token), renewEveryMs)
       const remove = () => invalidation.invalidate([{ entry: encoded, kind: names }])
       let value: V
       try {
@@ -146,11 +168,12 @@ export function createStore({
       } finally {
         if (renewal) clearInterval(renewal)
       }
-      if (epoch === undefined || (value === undefined && policy.absentMs === 0)) {
+      if (taken === undefined || (value === undefined && policy.absentMs === 0)) {
         return { value, invalidation: await remove() }
       }
       try {
-        const put = { key, value, lease: { token, epoch } }
+        const [epoch, sequence] = taken
+        const put = { key, value, lease: { token, epoch, sequence } }
         return { value, invalidation: await putAll([put], options) }
       } catch (cause) {
         // It has been written, though: so the old value must go.

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { eventually, startProxy } from '@wattle/testkit'
-import { tag } from '../src/index.ts'
+import { everything, tag } from '../src/index.ts'
 import { held, test } from './setup.ts'
 import { applied, inL2, openSynchronized, source } from './support/caches.ts'
 
@@ -93,6 +93,50 @@ describe('C4 write-through', () => {
     mine.resolve('mine')
     expect(await updating).toBe('mine')
     expect(await plan.word.get('a')).toBe('newer, by somebody else')
+  })
+
+  test.for([
+    'tag',
+    'value tag',
+    'expired tag',
+    'kind',
+    'everything',
+    'beginning',
+    'pattern',
+  ] as const)('nor does one by %s leave it in any process', async (how, { open }) => {
+    const [one, two] = [await open(), await open()]
+    const row = { owner: 'ada', text: 'old' }
+    const write = held<typeof row>()
+    const define = ({ cache }: typeof one) =>
+      cache.define({
+        row: {
+          load: async (_id: string) => ({ ...row }),
+          key: (id) => [id, 'x'],
+          ttl: '1h',
+          tags: (id) => [`named:${id}`],
+          valueTags: ({ owner }) => [`of:${owner}`],
+        },
+      }).row
+    const [here, there] = [define(one), define(two)]
+    const updating = here.update(['a'], () => write.call('a'))
+    const mine = await write.next()
+    row.text = 'newer, by another process'
+    if (how === 'pattern') await two.cache.invalidatePattern('row:a:*')
+    else {
+      const refs = {
+        tag: tag('named:a'),
+        'value tag': tag('of:ada'),
+        'expired tag': tag('named:a', 'expire'),
+        kind: there.all(),
+        everything,
+        beginning: there.startingWith('a'),
+      }
+      await applied(two, [refs[how]])
+    }
+    mine.resolve({ owner: 'ada', text: 'mine' })
+    await updating
+    expect((await here.get('a')).text).toBe(row.text)
+    expect((await there.get('a')).text).toBe(row.text)
   })
 
   test('a value that cannot be cached is written all the same, and the old one is gone', async ({

@@ -47,7 +47,16 @@ const subject = await openSubject({
 /** A lock outlived now and then, so that it has to be extended. */
 const pause = () => wait(random.chance(0.1) ? 350 : random.below(30))
 const features = openFeatures({ settings, plan, subject, query: source.query, pause, died: dying })
-const writeRow = createWrites({ settings, plan, subject, source, recorder, features, committed })
+const writeRow = createWrites({
+  settings,
+  plan,
+  subject,
+  source,
+  recorder,
+  features,
+  committed,
+  random,
+})
 
 const anyRow = () => random.below(rowCount)
 

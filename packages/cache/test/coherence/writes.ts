@@ -1,3 +1,5 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Random } from '@wattle/testkit'
 import type { Features } from './features/open.ts'
 import type { Invalidation } from './history.ts'
 import type { WorkerSettings } from './messages.ts'
@@ -21,6 +23,7 @@ export function createWrites({
   recorder,
   features,
   committed,
+  random,
 }: {
   settings: WorkerSettings
   plan: Plan
@@ -30,6 +33,7 @@ export function createWrites({
   features: Features
   /** Right after each commit. */
   committed: (value: Value) => Value
+  random: Random
 }) {
   type Done = Outcome & { value: Value }
   const { track } = recorder
@@ -40,14 +44,30 @@ export function createWrites({
   async function plainly(row: number): Promise<Done> {
     if (outbox) return withOutbox(row)
     switch (kindOf(row).way) {
-      case 'update':
-        return track('update', () => subject.update(row, () => commit(row)))
       case 'wrapped':
         return track('a write that evicts', () => subject.save(row, () => commit(row)))
+      case 'update':
+        return through(row)
+      case 'tag':
+      case 'valueTag':
+      case 'pattern':
+      case 'generation':
+        // Beside those who write and invalidate by another way: what they wrote last must not be put back.
+        return random.chance(0.3) ? through(row) : invalidated(await commit(row))
       default:
         return invalidated(await commit(row))
     }
   }
+
+  const through = (row: number) =>
+    track('update', () =>
+      subject.update(row, async () => {
+        const value = await commit(row)
+        // The answer of the source takes its time, in which others write.
+        if (random.chance(0.5)) await wait(random.below(25))
+        return value
+      }),
+    )
 
   async function invalidated(value: Value): Promise<Done> {
     return { value, ...(await track('invalidate', () => subject.invalidate(value))) }
