@@ -29,6 +29,46 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     expect(await one.writes.deadLetters.list()).toEqual([])
   })
 
+  test('however much the source refuses, others are written meanwhile', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({
+      batchSize: 2,
+      maxDeadLetters: 1,
+      retry: { baseMs: 5, maxAttempts: 2 },
+    })
+    source.before = async (changes) => {
+      if (changes.some(({ key }) => textOf(key).startsWith('bad'))) throw new Error('no')
+    }
+    const bad = Array.from({ length: 100 }, (_, at) => `bad${at}`)
+    await Promise.all(bad.map((id) => one.writes.put(id, row(id, 1))))
+    await soon(() => expect(one.writes.statistics().failures).toBeGreaterThan(100))
+    await one.writes.put('good', row('good', 1))
+    await soon(() => expect(source.rows.get('good')).toEqual(row('good', 1)))
+    endWrites(source)
+    await expectNothingWaits(one)
+    expect(source.rows.size + (await one.writes.backlog()).deadLetters).toBe(101)
+  })
+
+  test('a key that is put again and again while the source refuses it does not fill the stream', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({ maxChanges: 20 })
+    source.before = async (changes) => {
+      if (changes.some(({ key }) => key === 'bad')) throw new Error('no')
+    }
+    for (let amount = 1; amount <= 50; amount++) {
+      await one.writes.put('bad', row('bad', amount))
+      await soon(async () => expect((await one.writes.backlog()).changes).toBeLessThan(10))
+    }
+    await soon(async () => expect((await one.writes.backlog()).changes).toBe(1))
+    endWrites(source)
+    await soon(() => expect(source.rows.get('bad')).toEqual(row('bad', 50)))
+    await expectNothingWaits(one)
+  })
+
   test('after the last attempt it lies among the dead letters with its cause, readers see the source again, and an operator can redrive it', async ({
     writer,
     source,
@@ -101,6 +141,29 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     expect(source.rows.size).toBe(3)
     expect(one.writes.statistics().dead).toBe(0)
   })
+
+  test.for([
+    Object.assign(new Error('cannot execute INSERT in a read-only transaction'), { code: '25006' }),
+    Object.assign(new Error('password authentication failed'), { code: '28P01' }),
+    new Error('timeout exceeded when trying to connect'),
+    new Error('Connection terminated unexpectedly'),
+    new TypeError('fetch failed', {
+      cause: Object.assign(new Error('other side closed'), { code: 'UND_ERR_SOCKET' }),
+    }),
+    new AggregateError([Object.assign(new Error(), { code: 'ECONNREFUSED' })]),
+  ])(
+    'a source that cannot be reached is no fault of a change: %s',
+    async (cause, { writer, source }) => {
+      const one = await writer({ retry: { baseMs: 1, maxAttempts: 1 } })
+      let calls = 0
+      source.before = async () => {
+        if (calls++ < 3) throw cause
+      }
+      await one.writes.put('a', row('a', 1))
+      await soon(() => expect(source.rows.get('a')).toEqual(row('a', 1)))
+      expect(await one.writes.deadLetters.list()).toEqual([])
+    },
+  )
 
   test('a write that does not end is given up after its time-out and tried again', async ({
     writer,

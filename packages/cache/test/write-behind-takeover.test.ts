@@ -65,6 +65,29 @@ describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () =>
     expect(source.rows.get('a')).toEqual(row('a', 2))
   })
 
+  test('what a writer that was frozen takes when it wakes, before it knows, is written by the present one', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer()
+    const held = holdWrites(source)
+    await one.writes.put('a', row('a', 1))
+    await held.begun()
+    await one.writes.put('b', row('b', 1))
+    await one.state.client.xreadgroup(
+      'GROUP',
+      'writer',
+      'writer',
+      'STREAMS',
+      one.key('stream'),
+      '>',
+    )
+    endWrites(source)
+    held.open()
+    await expectNothingWaits(one)
+    expect(source.rows.get('b')).toEqual(row('b', 1))
+  })
+
   test('a consumer group that was lost is made anew: nothing is left out, and nothing goes back', async ({
     writer,
     source,

@@ -12,7 +12,7 @@ const mostLookedAt = 1_000
 
 /** One turn of a process as the writer, from the moment it has the lock. */
 export function createWriter({
-  settings: { name, batchSize, everyMs },
+  settings: { name, batchSize, everyMs, takeOverAfterMs },
   journal,
   held,
   counts,
@@ -31,10 +31,12 @@ export function createWriter({
 
   async function writeDue(work: HeldWork): Promise<void> {
     try {
-      const due = held.due(now())
-      for (let from = 0; from < due.length; from += batchSize) {
-        await delivery.deliver(due.slice(from, from + batchSize), work)
+      const untried = held.untried()
+      for (let from = 0; from < untried.length; from += batchSize) {
+        await delivery.deliver(untried.slice(from, from + batchSize), work)
       }
+      // Some at a time: others are not to wait for what the source refuses.
+      for (const one of held.due(now()).slice(0, batchSize)) await delivery.again(one, work)
       if (outages > 0) log.info({ writes: name }, `the source of ${name} takes changes again`)
       outages = 0
     } catch (cause) {
@@ -72,20 +74,32 @@ export function createWriter({
     return entries.filter(({ version }, at) => newest[at] === version)
   }
 
+  /** What a former writer took when it woke. */
+  async function takeStrays(): Promise<void> {
+    const ids = () => new Set(held.all().flatMap((one) => one.ids))
+    const strays = await journal.strays({ entries: held.entries, ids }, mostRead)
+    take(await undone(strays))
+  }
+
   async function judge({ id, encoded }: JournalEntry): Promise<void> {
     const times = (await journal.deliveries(id, 1)).get(id) ?? 0
     if (times <= maxDeliveries) return
-    const one = held.due(Infinity).find((other) => other.encoded === encoded)
+    const one = held.all().find((other) => other.encoded === encoded)
     if (one) await delivery.bury(one, `delivered ${times} times, and never brought to an end`)
   }
 
   /** Until the lock is lost, Redis does not serve (rejects), or `isEnding` and everything is written. */
   return async function lead(work: HeldWork, isEnding: () => boolean): Promise<void> {
-    held.remove(held.due(Infinity))
+    held.remove(held.all())
     await takeOver(work)
+    let lookedMs = now()
     while (!work.signal.aborted) {
       const beganMs = now()
-      const room = Math.min(mostRead, mostHeld - held.entries)
+      if (beganMs - lookedMs >= takeOverAfterMs) {
+        lookedMs = beganMs
+        await takeStrays()
+      }
+      const room = Math.min(mostRead, mostHeld - held.untriedEntries)
       const dueInMs = Math.max(0, held.nextDueMs() - now())
       const entries = room > 0 ? await journal.read(room, isEnding() ? 0 : dueInMs) : []
       take(entries)
