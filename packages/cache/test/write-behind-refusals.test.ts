@@ -1,4 +1,3 @@
-import { personal } from '@wattle/redis'
 import { startRedis } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { PendingUnknownError, WriteRefusedError } from '../src/index.ts'
@@ -179,50 +178,6 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     await one.writes.put('a', row('a', 1))
     await soon(() => expect(source.rows.get('a')).toEqual(row('a', 1)))
     expect(aborted).toEqual([true])
-  })
-})
-
-describe('C5 write-behind: bounds', { timeout: 60_000 }, () => {
-  test('a full stream, too many keys and too large a value are refused in one sentence', async ({
-    writer,
-    source,
-  }) => {
-    const one = await writer({ maxChanges: 3, maxKeys: 2, maxValueBytes: 100 })
-    const held = holdWrites(source)
-    const { put } = one.writes
-    const refused = (reason: string) => ({ name: 'WriteRefusedError', reason })
-    await put('a', row('a', 1))
-    await put('b', row('b', 1))
-    await expect(put('c', row('c', 1))).rejects.toMatchObject(refused('full'))
-    await put('a', row('a', 2))
-    const full = put('a', row('a', 3))
-    await expect(full).rejects.toMatchObject(refused('full'))
-    await expect(full).rejects.toThrow(
-      'the change of a was refused, since maxChanges (3) wait for the source already: see why they are not written, or raise the bound',
-    )
-    const large = put('a', { id: 'x'.repeat(200), amount: 1 })
-    await expect(large).rejects.toMatchObject(refused('too-large'))
-    await expect(large).rejects.toThrow(/takes 2\d\d bytes, more than maxValueBytes \(100\)/)
-    // What was refused is not visible either.
-    expect(await one.get('a')).toEqual(row('a', 2))
-    expect(await one.get('c')).toEqual(row('c', 0))
-    held.open()
-    await expectNothingWaits(one)
-    await put('c', row('c', 1))
-  })
-
-  test('an option out of range is refused in one sentence that names it', async ({ writer }) => {
-    await expect(writer({ batchSize: 0 })).rejects.toThrow(
-      new RangeError('batchSize of write-behind meters is 0: give a whole number from 1 on'),
-    )
-  })
-
-  test('a personal part of a key is refused, since the stream would hold it in clear', async ({
-    writer,
-  }) => {
-    const one = await writer()
-    const put = one.writes.put(['user', { mail: personal('a@b.example') }], row('a', 1))
-    await expect(put).rejects.toThrow(/^the key \S+ has a part made by personal\(\)/)
   })
 })
 
