@@ -50,6 +50,33 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     expect(source.rows.size + (await one.writes.backlog()).deadLetters).toBe(101)
   })
 
+  test.for([
+    ['never ends', () => new Promise<never>(() => {})],
+    [
+      'the database cancels each time',
+      () => Promise.reject(Object.assign(new Error('canceling statement'), { code: '57014' })),
+    ],
+  ] as const)(
+    'a change whose write %s does not hold up others for ever, and ends among the dead letters',
+    async ([, end], { writer, source }) => {
+      const retry = { baseMs: 1, maxAttempts: 2 }
+      const one = await writer({ batchSize: 10, writeTimeoutMs: 100, retry })
+      source.before = async (changes) => {
+        if (changes.some(({ key }) => key === 'bad')) await end()
+      }
+      const ids = Array.from({ length: 30 }, (_, at) => `a${at}`)
+      await Promise.all(['bad', ...ids].map((id) => one.writes.put(id, row(id, 1))))
+      await soon(() => expect([...source.rows.keys()].toSorted()).toEqual(ids.toSorted()))
+      let amount = 1
+      await soon(async () => {
+        await one.writes.put('a1', row('a1', ++amount))
+        expect(await one.writes.deadLetters.list()).toMatchObject([{ key: 'bad', attempts: 2 }])
+      })
+      await soon(() => expect(source.rows.get('a1')).toEqual(row('a1', amount)))
+      expect((await one.writes.backlog()).deadLetters).toBe(1)
+    },
+  )
+
   test('a key that is put again and again while the source refuses it does not fill the stream', async ({
     writer,
     source,

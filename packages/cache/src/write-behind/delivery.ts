@@ -141,7 +141,7 @@ export function createDelivery<V>({
     return true
   }
 
-  return { deliver, again, drop, bury }
+  return { deliver, again, failed, drop, bury }
 }
 
 export type Delivery = ReturnType<typeof createDelivery>

@@ -79,6 +79,10 @@ export function createHeld() {
       count(one, 1)
       return overtaken
     },
+    /** Others come first the next time. */
+    putLast(one: Held): void {
+      if (byKey.delete(one.encoded)) byKey.set(one.encoded, one)
+    },
     /** Changes that the source has not refused. */
     untried: (): Held[] => [...byKey.values()].filter(({ attempts }) => attempts === 0),
     /** Changes that it has refused, and that may be tried again; who waits longest first. */

@@ -1,5 +1,6 @@
 import type { HeldWork } from '../locks/work-within.ts'
 import { SourceAwayError, type Delivery } from './delivery.ts'
+import { createGiving } from './giving.ts'
 import type { JournalEntry } from './journal.ts'
 import type { Parts } from './parts.ts'
 
@@ -11,16 +12,10 @@ const maxDeliveries = 20
 const mostLookedAt = 1_000
 
 /** One turn of a process as the writer, from the moment it has the lock. */
-export function createWriter({
-  settings: { name, batchSize, everyMs, takeOverAfterMs },
-  journal,
-  held,
-  counts,
-  log,
-  now,
-  pause,
-  delivery,
-}: Parts<never> & { delivery: Delivery }) {
+export function createWriter(parts: Parts<never> & { delivery: Delivery }) {
+  const { settings, journal, held, counts, log, now, pause, delivery } = parts
+  const { name, batchSize, everyMs, takeOverAfterMs } = settings
+  const giveDue = createGiving(parts)
   const mostRead = batchSize * 10
   const mostHeld = batchSize * 20
   let outages = 0
@@ -31,12 +26,7 @@ export function createWriter({
 
   async function writeDue(work: HeldWork): Promise<void> {
     try {
-      const untried = held.untried()
-      for (let from = 0; from < untried.length; from += batchSize) {
-        await delivery.deliver(untried.slice(from, from + batchSize), work)
-      }
-      // Some at a time: others are not to wait for what the source refuses.
-      for (const one of held.due(now()).slice(0, batchSize)) await delivery.again(one, work)
+      await giveDue(work, outages > 0)
       if (outages > 0) log.info({ writes: name }, `the source of ${name} takes changes again`)
       outages = 0
     } catch (cause) {
