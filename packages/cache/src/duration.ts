@@ -3,7 +3,6 @@ const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as co
 /** A length of time as a plan states it: `250ms`, `30s`, `10m`, `1h`, `7d`. */
 export type Duration = `${number}${keyof typeof unitMs}`
 
-/** Far beyond what a plan means, and within what Redis takes. */
 const longestMs = 36_500 * unitMs.d
 
 /** The milliseconds of a duration. Throws a RangeError that names the setting and the text when it is not one. */
@@ -15,6 +14,7 @@ export function durationMs(setting: string, text: Duration): number {
     )
   }
   const ms = Number(amount) * unitMs[unit as keyof typeof unitMs]
-  if (ms > longestMs) throw new RangeError(`${setting} is "${text}": at most 36500d are possible`)
+  if (ms > longestMs)
+    throw new RangeError(`${setting} is "${text}": at most a hundred years are possible`)
   return ms
 }
