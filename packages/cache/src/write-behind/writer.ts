@@ -49,7 +49,9 @@ export function createWriter(parts: Parts<never> & { delivery: Delivery }) {
       take(mine)
       const [entry] = mine
       if (careful && entry) await judge(entry)
-      await writeDue(work)
+      // While the source is away no more is taken than may be held.
+      do await writeDue(work)
+      while (held.untriedEntries >= mostHeld && !work.signal.aborted)
     }
   }
 
