@@ -113,6 +113,34 @@ describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () =>
     expect(source.rows.get('a')).toEqual(row('a', 16))
   })
 
+  test('however many writers have had a change while the source was away, it is not blamed', async ({
+    writer,
+    source,
+  }) => {
+    let calls = 0
+    source.before = async () => {
+      calls++
+      throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+    }
+    const one = await writer()
+    const { version } = await one.writes.put('a', row('a', 1))
+    await soon(() => expect(calls).toBeGreaterThan(0))
+    await one.writes.stop({ withinMs: 0 })
+    const { client } = one.state
+    const group = [one.key('stream'), 'writer'] as const
+    await client.call('XCLAIM', ...group, 'writer', 0, `${version}-0`, 'RETRYCOUNT', 19)
+
+    const two = await writer()
+    await soon(async () => {
+      const [[, , , times] = []] = (await client.xpending(...group, '-', '+', 1)) as unknown[][]
+      expect(times).toBe(1)
+    })
+    endWrites(source)
+    await expectNothingWaits(two)
+    expect(source.rows.get('a')).toEqual(row('a', 1))
+    expect(await two.writes.deadLetters.list()).toEqual([])
+  })
+
   test('a change that ends every process that writes it goes to the dead letters, alone', async ({
     writer,
     source,

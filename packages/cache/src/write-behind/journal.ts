@@ -130,6 +130,11 @@ export function openJournal({
 
     deliveries,
 
+    /** Begins to count the deliveries of an entry anew, if it is not done with. */
+    async acquit(id: string): Promise<void> {
+      await client.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', 1, 'JUSTID')
+    },
+
     /** Undefined when it is not in the stream. */
     async entry(id: string): Promise<JournalEntry | undefined> {
       const [raw] = (await client.callBuffer('XRANGE', stream, id, id)) as Raw[]

@@ -43,6 +43,8 @@ export function createWriter(parts: Parts<never> & { delivery: Delivery }) {
     const left = await journal.deliveries('-', mostLookedAt)
     const careful = Math.max(0, ...left.values()) >= carefulFrom
     for (let from = '0-0', first = true; first || from !== '0-0'; first = false) {
+      // What is taken counts as delivered, so nothing is that cannot be given.
+      work.signal.throwIfAborted()
       const { next, entries } = await journal.takeOver(from, careful ? 1 : mostRead)
       from = next
       const mine = await undone(entries)
@@ -52,6 +54,8 @@ export function createWriter(parts: Parts<never> & { delivery: Delivery }) {
       // While the source is away no more is taken than may be held.
       do await writeDue(work)
       while (held.untriedEntries >= mostHeld && !work.signal.aborted)
+      // It was given to the source, and this process lives: an outage is no fault of the change.
+      if (careful && entry) await journal.acquit(entry.id)
     }
   }
 
