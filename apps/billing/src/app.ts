@@ -69,8 +69,7 @@ export async function buildBilling(
         environment: kit.config.WATTLE_ENV,
         group: 'billing',
         streams: ['payment'],
-        handlers: paymentEvents,
-        afterCommit: cache.afterEvent,
+        ...cache.onEvents(paymentEvents),
         log: app.log,
         ...(kit.registry ? { registry: kit.registry } : {}),
       })

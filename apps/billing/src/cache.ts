@@ -1,8 +1,12 @@
 import { createOutbox, tag, type Cache, type SqlQuery } from '@wattle/cache'
 import type { BillSummary, Utility, WattleEvent } from '@wattle/contracts'
+import { queryOf } from '@wattle/database'
+import type { EventHandler } from '@wattle/events'
 import type { BillFilters, BillsStore } from './bills-store.ts'
 import type { Day } from './calendar.ts'
 import type { Position } from './cursor.ts'
+import type { paymentEvents } from './reservations/payment-events.ts'
+import type { DB } from './schema.ts'
 
 /** One page of a list of bills, as it is asked for. */
 export type PageRequest = {
@@ -15,6 +19,7 @@ export type BillingCache = ReturnType<typeof billingCache>
 
 const billsOf = (userId: string) => `user:${userId}`
 
+type PaidEvent = 'payment.succeeded' | 'payment.refunded'
 /** The writes and events that change what is cached, and whose it is. */
 type Changes = {
   'account.linked': { userId: string }
@@ -72,6 +77,18 @@ export function billingCache({
   })
 
   const outbox = createOutbox({ cache, query, log })
+  /** What the event invalidates, once it is committed. */
+  const stored = new WeakMap<object, () => Promise<void>>()
+  const storing =
+    <Type extends PaidEvent>(type: Type, handle: EventHandler<DB, Type>): EventHandler<DB, Type> =>
+    async (event, trx) => {
+      await handle(event, trx)
+      stored.set(event, await outbox.store(queryOf(trx), rules.refs(type, event.payload)))
+    }
+  // A repetition has stored nothing, but the process that handled it may have died before it came to this.
+  const afterCommit = (event: WattleEvent<PaidEvent>) =>
+    stored.get(event)?.() ?? rules.on(event.type, event.payload)
+
   return {
     ...plan,
     /** Runs a write that links an account; in its transaction it notes what that invalidates. */
@@ -81,11 +98,15 @@ export function billingCache({
           invalidates(inTransaction, rules.refs('account.linked', { userId })),
         ),
       ),
-    /** By event, after the commit of what it does here; an event whose process died in between comes again. */
-    afterEvent: {
-      'payment.succeeded': ({ payload }: WattleEvent) => rules.on('payment.succeeded', payload),
-      'payment.refunded': ({ payload }: WattleEvent) => rules.on('payment.refunded', payload),
-    },
+    /** What events do here, and after the commit of that, which stores with it what it invalidates. */
+    onEvents: (handlers: typeof paymentEvents) => ({
+      handlers: {
+        ...handlers,
+        'payment.succeeded': storing('payment.succeeded', handlers['payment.succeeded']),
+        'payment.refunded': storing('payment.refunded', handlers['payment.refunded']),
+      },
+      afterCommit: { 'payment.succeeded': afterCommit, 'payment.refunded': afterCommit },
+    }),
     close: outbox.stop,
   }
 }

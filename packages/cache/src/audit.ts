@@ -7,6 +7,7 @@ import type { Entry } from './entry.ts'
 import { inspect, type Seen } from './inspect.ts'
 import { internalsOf } from './internals.ts'
 import { counterIn, gaugeIn } from './metrics.ts'
+import { longestTimerMs, numberAboveZero, wholeNumber } from './number-option.ts'
 import type { ReadSample } from './reads.ts'
 import { pendingFirst } from './write-behind/pending-first.ts'
 
@@ -58,7 +59,14 @@ const mostFindings = 100
 export function auditCache(options: AuditOptions): Audit {
   const { cache, rate = 1, settleMs = 2_000, everyMs = 10_000, sampleEvery = 512 } = options
   const { wait = waitMs, equal = {} } = options
-  const { space, registry } = internalsOf(cache)
+  const { space, registry, cores } = internalsOf(cache)
+  numberAboveZero('rate of the audit', rate)
+  wholeNumber('settleMs of the audit', settleMs, 0, longestTimerMs)
+  wholeNumber('everyMs of the audit', everyMs, 1, longestTimerMs)
+  wholeNumber('sampleEvery of the audit', sampleEvery, 1, 2 ** 30)
+  if (options.kinds !== undefined && !Array.isArray(options.kinds)) {
+    throw new TypeError('kinds of the audit is no list: give the names of kinds in one')
+  }
   const kinds = options.kinds && new Set(options.kinds)
   const duty = createDuty(space, 'audit', settleMs * 2 + 10_000)
   const mostWaiting = Math.max(1, Math.ceil((rate * everyMs) / 1_000))
@@ -149,7 +157,22 @@ export function auditCache(options: AuditOptions): Audit {
     return left
   }
 
+  /** Kinds may be defined after the audit was made, but not after it has begun. */
+  function missKinds(): void {
+    const known = new Set([...cores.values()].map(({ name }) => name))
+    for (const name of kinds ?? []) {
+      if (known.has(name)) continue
+      space.log.warn(
+        { kind: name },
+        `the audit is to look at ${name}, which this cache does not have: there are ${[...known].join(', ')}`,
+      )
+    }
+  }
+
+  let hasBegun = false
   async function round(): Promise<AuditReport | undefined> {
+    if (!hasBegun) missKinds()
+    hasBegun = true
     if (!trusts() || !(await duty.take())) return undefined
     const samples = [...waiting.values()]
     waiting.clear()

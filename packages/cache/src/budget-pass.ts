@@ -31,8 +31,6 @@ export type PassOptions = {
   passMs: number
   /** How many steps the last walk took. */
   lastSteps: number | undefined
-  /** One key in this many is weighed. */
-  weighEvery: number
   /** Asked between the steps; the walk ends when it says no. */
   mayGoOn: () => Promise<boolean>
   /** Waits, or until the walk is to end. */
@@ -63,7 +61,6 @@ export async function pass(options: PassOptions): Promise<Weight | undefined> {
   const startedMs = space.now()
   const byLevel = new Float64Array(levels)
   const found = { keys: 0, bytes: 0, removed: 0 }
-  let weighed = 0
   let step = 0
 
   for (const node of masters) {
@@ -73,13 +70,12 @@ export async function pass(options: PassOptions): Promise<Weight | undefined> {
       const threshold = aim.thresholdUntil(share)
       const reply = await insistently(() => weigh(node, cursor, threshold, options), options)
       if (!reply) return undefined
-      const [next, removed, freed, keys, weighings, others, ...rest] = reply
+      const [next, removed, freed, keys, others, ...rest] = reply
       cursor = String(next)
       const [left, gone, goneBytes] = [Number(keys), Number(removed), Number(freed)]
       aim.saw({ keys: left, removed: gone, removedBytes: goneBytes }, share)
       found.removed += gone
       found.keys += left
-      weighed += Number(weighings)
       found.bytes += Number(others)
       for (let at = 0; at < rest.length; at += 2) {
         const bytes = Number(rest[at + 1])
@@ -94,13 +90,7 @@ export async function pass(options: PassOptions): Promise<Weight | undefined> {
       if (!(await mayGoOn())) return undefined
     } while (cursor !== '0')
   }
-  const scale = weighed === 0 ? 0 : found.keys / weighed
-  return {
-    ...found,
-    bytes: found.bytes * scale,
-    byLevel: byLevel.map((bytes) => bytes * scale),
-    steps: step,
-  }
+  return { ...found, byLevel, steps: step }
 }
 
 type Reply = (string | number)[]
@@ -125,10 +115,10 @@ async function weigh(
   node: Node,
   cursor: string,
   { level, share }: Threshold,
-  { space, measure, kinds, weighEvery }: PassOptions,
+  { space, measure, kinds }: PassOptions,
 ): Promise<Reply> {
   const seed = Math.floor(space.random() * 2 ** 31)
-  const args = [cursor, perStep, space.keys.prefix, measure, level, share, weighEvery, seed]
+  const args = [cursor, perStep, space.keys.prefix, measure, level, share, seed]
   // On the node itself: no key says which one it should be.
   try {
     return (await node.evalsha(script.sha, 0, ...args, ...kinds)) as Reply

@@ -5,6 +5,7 @@ import type { Cache } from './cache.ts'
 import { createDuty } from './duty.ts'
 import { internalsOf } from './internals.ts'
 import { gaugeIn } from './metrics.ts'
+import { longestTimerMs, numberAboveZero, wholeNumber } from './number-option.ts'
 
 export type BudgetOptions = {
   cache: Cache
@@ -16,7 +17,7 @@ export type BudgetOptions = {
 
 export type BudgetUsage = {
   readonly budgetBytes: number
-  /** Of all keys of the namespace, estimated from every fourth; 0 before the first walk. */
+  /** Of all keys of the namespace; 0 before the first walk. */
   readonly bytes: number
   readonly keys: number
   /** Entries removed by this process since it started. */
@@ -34,19 +35,16 @@ export type Budget = {
 }
 
 const dutyMs = 10_000
-const weighEvery = 4
 
 /**
  * Keeps a namespace on a shared Redis within its budget, by removing its own coldest entries.
  *
  * Redis evicts when the whole server is full, and then whatever is cold, whoever it belongs to: one service that caches
- * too much empties the others. So one process of each service walks over the service's keys, weighs a sample of them,
- * and removes what is cold on the way, as much as budget-aim.ts says. Removing is no invalidation: a reader finds a miss.
+ * too much empties the others. So one process of each service walks over the service's keys, weighs them, and removes what is cold on the way, as much as budget-aim.ts says. Removing is no invalidation: a reader finds a miss.
  */
 export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: BudgetOptions): Budget {
-  if (!(budgetBytes > 0)) {
-    throw new RangeError(`bytes of the budget is ${budgetBytes}: give a number of bytes above 0`)
-  }
+  numberAboveZero('bytes of the budget', budgetBytes, ' of bytes')
+  wholeNumber('passMs of the budget', passMs, 0, longestTimerMs)
   const { space, cores, registry } = internalsOf(cache)
   const duty = createDuty(space, 'budget', dutyMs)
   const labels = { service: space.keys.service, namespace: space.keys.service }
@@ -97,7 +95,6 @@ export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: Budget
         aim,
         passMs: ms,
         lastSteps: last?.steps,
-        weighEvery,
         mayGoOn,
         pause,
       })
@@ -164,6 +161,9 @@ export async function checkBudgets({
   budgets: Readonly<Record<string, number>>
 }): Promise<string[]> {
   const { space } = internalsOf(cache)
+  for (const [service, bytes] of Object.entries(budgets)) {
+    numberAboveZero(`the budget of ${service}`, bytes, ' of bytes')
+  }
   const infos = await space.redis.info('memory')
   if (infos.length < mastersOf(space).length) return ['Redis does not tell its maxmemory.']
   const sum = Object.values(budgets).reduce((total, bytes) => total + bytes, 0)

@@ -28,9 +28,9 @@ export function createDuty(space: Space, name: string, ttlMs: number) {
     async leave(): Promise<void> {
       await space.redis.run(leaveScript, { keys: [key], args: [token] }).catch(() => 0)
     },
-    /** Takes it from whoever has it, and gives it to nobody until the holder must have noticed. */
+    /** Takes it from whoever has it, and gives it to nobody until the holder must have noticed; nothing where nobody has it. */
     async revoke(): Promise<void> {
-      await space.redis.client.set(key, '~revoked', 'PX', ttlMs).catch(() => 0)
+      await space.redis.client.set(key, '~revoked', 'PX', ttlMs, 'XX').catch(() => 0)
     },
   }
 }

@@ -4,6 +4,7 @@ import type { Flight } from './flight.ts'
 import { createHotList } from './hot-list.ts'
 import { internalsOf } from './internals.ts'
 import type { KindCore } from './kind-core.ts'
+import { longestTimerMs, wholeNumber } from './number-option.ts'
 import type { ReadSample } from './reads.ts'
 import { warm, warmEntry, type Warm } from './warm.ts'
 
@@ -60,6 +61,15 @@ export function trackHotKeys(options: HotKeysOptions): HotKeys {
   const { cache, size = 1_024, everyMs = 10_000, sampleEvery = 512 } = options
   const { related = {}, hottest = 100 } = options
   const { space, loaded } = internalsOf(cache)
+  // They are counted in the middle of reads, where nothing may be wrong.
+  wholeNumber('size of hot keys', size, 1, 100_000)
+  wholeNumber('everyMs of hot keys', everyMs, 1, longestTimerMs)
+  wholeNumber('sampleEvery of hot keys', sampleEvery, 1, 2 ** 30)
+  wholeNumber('hottest of hot keys', hottest, 0)
+  for (const [kind, rule] of Object.entries(related)) {
+    if (typeof rule === 'function') continue
+    throw new TypeError(`related.${kind} of hot keys is no function: let it name the entries`)
+  }
   const halfLifeMs = durationMs('halfLife of hot keys', options.halfLife ?? '30m')
   const reads = createHotList(space, 'reads', { size, halfLifeMs })
   const misses = createHotList(space, 'misses', { size, halfLifeMs })

@@ -25,6 +25,11 @@ export type Outbox = {
   write<T>(
     work: (invalidates: (query: SqlQuery, refs: readonly Ref[]) => Promise<void>) => Promise<T>,
   ): Promise<T>
+  /**
+   * The same for a write that somebody else commits, such as the handler of an event: stores what it invalidates, and
+   * returns what executes that, to be called after the commit. Where nobody does, the sweep of some process will.
+   */
+  store(query: SqlQuery, refs: readonly Ref[]): Promise<() => Promise<void>>
   /** Invalidates what is stored and was not, by a dead process or in a lost history. How many rows. Runs by itself every second. */
   sweep(): Promise<number>
   /** Ends the sweeping; resolves when nothing of it runs any more. */
@@ -119,6 +124,20 @@ export function createOutbox({
   }, everyMs)
   timer.unref()
 
+  async function insert(inTransaction: SqlQuery, refs: readonly Ref[]): Promise<unknown> {
+    const statement = 'insert into cache_invalidations (refs) values ($1) returning id'
+    const [row] = await inTransaction(statement, [cache.encodeRefs(refs)])
+    return row?.['id']
+  }
+
+  async function execute(refs: readonly Ref[], ids: readonly unknown[]): Promise<void> {
+    const before = cache.history
+    const { outcome } = await cache.invalidate(refs)
+    if (outcome === 'applied' && before !== undefined && before === cache.history) {
+      executed.push(...ids.map((id) => ({ id, history: before })))
+    }
+  }
+
   return {
     async write(work) {
       const refs: Ref[] = []
@@ -126,19 +145,15 @@ export function createOutbox({
       try {
         return await work(async (inTransaction, named) => {
           refs.push(...named)
-          const [row] = await inTransaction(
-            'insert into cache_invalidations (refs) values ($1) returning id',
-            [cache.encodeRefs(named)],
-          )
-          ids.push(row?.['id'])
+          ids.push(await insert(inTransaction, named))
         })
       } finally {
-        const before = cache.history
-        const { outcome } = await cache.invalidate(refs)
-        if (outcome === 'applied' && before !== undefined && before === cache.history) {
-          executed.push(...ids.map((id) => ({ id, history: before })))
-        }
+        await execute(refs, ids)
       }
+    },
+    async store(inTransaction, refs) {
+      const id = await insert(inTransaction, refs)
+      return () => execute(refs, [id])
     },
     sweep,
     async stop() {

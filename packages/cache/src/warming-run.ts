@@ -71,6 +71,8 @@ export function beginRun(options: RunOptions): {
   }
   const progress = (): WarmingRun => ({ ...run, durationMs: Math.round(space.now() - startedMs) })
 
+  const stateOfAbort = () => (signal.reason === closing ? 'interrupted' : 'stopped')
+
   const mayGoOn = () =>
     space.enabled &&
     space.loads.waiting === 0 &&
@@ -160,10 +162,8 @@ export function beginRun(options: RunOptions): {
       await warmBatch(entries)
       run.state = 'done'
     } catch (cause) {
-      if (!signal.aborted) {
-        run.state = 'failed'
-        run.error = textOf(cause)
-      }
+      run.state = signal.aborted ? stateOfAbort() : 'failed'
+      if (!signal.aborted) run.error = textOf(cause)
     }
     return progress()
   }
@@ -173,7 +173,7 @@ export function beginRun(options: RunOptions): {
     signal.addEventListener(
       'abort',
       () => {
-        run.state = signal.reason === closing ? 'interrupted' : 'stopped'
+        run.state = stateOfAbort()
         resolve(progress())
       },
       { once: true },

@@ -3,6 +3,7 @@ import { createDuty } from './duty.ts'
 import { durationMs, type Duration } from './duration.ts'
 import { internalsOf } from './internals.ts'
 import { counterIn, gaugeIn } from './metrics.ts'
+import { wholeNumber } from './number-option.ts'
 import { createRecords } from './warming-records.ts'
 import { beginRun, closing, type Found, type WarmingRun } from './warming-run.ts'
 
@@ -40,7 +41,10 @@ export type Warming = {
   start(): void
   /** Ends the run under way in this process; resolves when it has. */
   close(): Promise<void>
-  /** Runs a job now. Undefined when it runs already, here or in another process, or Redis is not there. */
+  /**
+   * Runs a job now. Undefined when it runs already, here or in another process, was stopped in another one less than
+   * ten seconds ago, or Redis is not there.
+   */
   run(job: string): Promise<WarmingRun | undefined>
   /** Stops the run of a job, in whichever process it is; there within a second. */
   stop(job: string): Promise<void>
@@ -89,9 +93,22 @@ export function createWarming({
   function lineOf(job: WarmingJob) {
     const { name, priority = 'medium', every = '30m' } = job
     const { batch = 50, concurrency = 5, retries = 3 } = job
-    within(`batch of the warming job ${name}`, batch, 1, 100)
-    within(`concurrency of the warming job ${name}`, concurrency, 1, 10)
-    within(`retries of the warming job ${name}`, retries, 0, 10)
+    if (typeof name !== 'string' || !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name)) {
+      throw new TypeError(
+        `the name of a warming job is ${JSON.stringify(name)}: give lower-case words with hyphens between them`,
+      )
+    }
+    if (typeof job.find !== 'function') {
+      throw new TypeError(`find of the warming job ${name} is no function: let it name the entries`)
+    }
+    if (!priorities.includes(priority)) {
+      throw new TypeError(
+        `priority of the warming job ${name} is ${priority}: give ${priorities.join(', ')}`,
+      )
+    }
+    wholeNumber(`batch of the warming job ${name}`, batch, 1, 100)
+    wholeNumber(`concurrency of the warming job ${name}`, concurrency, 1, 10)
+    wholeNumber(`retries of the warming job ${name}`, retries, 0, 10)
     return {
       name,
       priority,
@@ -210,8 +227,10 @@ export function createWarming({
     run: (name) => begin(lineNamed(name)),
     async stop(name) {
       const line = lineNamed(name)
+      const own = current?.line === line ? current : undefined
+      own?.abort.abort()
+      await own?.done
       await line.duty.revoke()
-      if (current?.line === line) current.abort.abort()
     },
     progress: (name) => (current?.line === lineNamed(name) ? current.progress?.() : undefined),
     status: () =>
@@ -222,9 +241,4 @@ export function createWarming({
         }),
       ),
   }
-}
-
-function within(what: string, value: number, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return
-  throw new RangeError(`${what} is ${value}: give a whole number from ${least} to ${most}`)
 }

@@ -48,6 +48,20 @@ describe('C20 budget', () => {
     expect(budget.usage().removed).toBe(0)
   })
 
+  test('also where a few values take most of it', async ({ open }) => {
+    const { cache, raw, keys } = await open()
+    const kind = cache.kind<string>('file', { ttl: '1h', l1: false, compressAbove: 1_000_000 })
+    const sizes = Array.from({ length: 1_000 }, (_, at) => (at % 100 === 0 ? 200_000 : 300))
+    for (const [at, size] of sizes.entries()) await kind.set(at, 'x'.repeat(size))
+    const budget = keepBudget({ cache, bytes: 100_000_000 })
+    await eventually(async () => {
+      const usage = await budget.run()
+      const real = await summedUsage(raw, keys.prefix)
+      expect(real).toBeGreaterThan(2_000_000)
+      expect(Math.abs((usage?.bytes ?? 0) - real)).toBeLessThan(real / 100)
+    })
+  })
+
   test('four namespaces under load stay within a tenth of their budgets, and take nothing from a neighbour that keeps to its own', async ({
     server,
   }) => {

@@ -231,6 +231,25 @@ describe('W4 predictive warming', () => {
     await Promise.all([hot.stop(), warming.close()])
   })
 
+  test('when Redis evicts a part of the list, no share is more than the whole', async ({
+    open,
+  }) => {
+    const { cache, raw, keys } = await open()
+    const thing = things(cache)
+    const hot = trackHotKeys({ cache, sampleEvery: 1 })
+    for (let at = 0; at < 100; at++) await thing.get('a')
+    await hot.push()
+    for (const part of [keys.key('hot', 'reads', 'about'), keys.key('hot', 'reads')]) {
+      await raw.del(part)
+      for (let at = 0; at < 10; at++) await thing.get('b')
+      await hot.push()
+      const { keys: listed, total } = await hot.top('reads')
+      expect(listed).toEqual([{ kind: 'thing@1', key: 'b', count: 10, share: 1 }])
+      expect(total).toBe(10)
+    }
+    await hot.stop()
+  })
+
   test('while Redis is away a process shows what it has counted itself', async ({ openAt }) => {
     const { cache } = openAt('redis://127.0.0.1:1')
     const thing = things(cache)

@@ -84,6 +84,21 @@ describe('C13 the outbox of invalidations', () => {
     expect(await read()).toBe('new')
   })
 
+  test('what was stored for a write that somebody else commits is executed after it, by whoever is there', async () => {
+    const { read, query, words, outbox, cache, rows } = world
+    expect(await read()).toBe('old')
+    await query(`update words set word = 'new'`, [])
+    const execute = await outbox.store(query, [words.ref('a')])
+    expect(await rows()).toMatchObject([{ history: null }])
+    await execute()
+    expect(await read()).toBe('new')
+    await eventually(async () => expect((await rows())[0]?.['history']).toBe(cache.history))
+
+    await query(`update words set word = 'newer'`, [])
+    await outbox.store(query, [words.ref('a')])
+    await eventually(async () => expect(await read()).toBe('newer'), { withinMs: 5_000 })
+  })
+
   test('a row that another history executed is executed again', async () => {
     const { read, query, words, outbox, cache, rows } = world
     await read()

@@ -1,4 +1,3 @@
-import { personal } from '@wattle/redis'
 import { startRedis } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { PendingUnknownError, WriteRefusedError } from '../src/index.ts'
@@ -27,6 +26,73 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     await soon(() => expect([...source.rows.keys()].toSorted()).toEqual(['a', 'b', 'bad']))
     await expectNothingWaits(one)
     expect(await one.writes.deadLetters.list()).toEqual([])
+  })
+
+  test('however much the source refuses, others are written meanwhile', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({
+      batchSize: 2,
+      maxDeadLetters: 1,
+      retry: { baseMs: 5, maxAttempts: 2 },
+    })
+    source.before = async (changes) => {
+      if (changes.some(({ key }) => textOf(key).startsWith('bad'))) throw new Error('no')
+    }
+    const bad = Array.from({ length: 100 }, (_, at) => `bad${at}`)
+    await Promise.all(bad.map((id) => one.writes.put(id, row(id, 1))))
+    await soon(() => expect(one.writes.statistics().failures).toBeGreaterThan(100))
+    await one.writes.put('good', row('good', 1))
+    await soon(() => expect(source.rows.get('good')).toEqual(row('good', 1)))
+    endWrites(source)
+    await expectNothingWaits(one)
+    expect(source.rows.size + (await one.writes.backlog()).deadLetters).toBe(101)
+  })
+
+  test.for([
+    ['never ends', () => new Promise<never>(() => {})],
+    [
+      'the database cancels each time',
+      () => Promise.reject(Object.assign(new Error('canceling statement'), { code: '57014' })),
+    ],
+  ] as const)(
+    'a change whose write %s does not hold up others for ever, and ends among the dead letters',
+    async ([, end], { writer, source }) => {
+      const retry = { baseMs: 1, maxAttempts: 2 }
+      const one = await writer({ batchSize: 10, writeTimeoutMs: 100, retry })
+      source.before = async (changes) => {
+        if (changes.some(({ key }) => key === 'bad')) await end()
+      }
+      const ids = Array.from({ length: 30 }, (_, at) => `a${at}`)
+      await Promise.all(['bad', ...ids].map((id) => one.writes.put(id, row(id, 1))))
+      await soon(() => expect([...source.rows.keys()].toSorted()).toEqual(ids.toSorted()))
+      let amount = 1
+      await soon(async () => {
+        await one.writes.put('a1', row('a1', ++amount))
+        expect(await one.writes.deadLetters.list()).toMatchObject([{ key: 'bad', attempts: 2 }])
+      })
+      await soon(() => expect(source.rows.get('a1')).toEqual(row('a1', amount)))
+      expect((await one.writes.backlog()).deadLetters).toBe(1)
+    },
+  )
+
+  test('a key that is put again and again while the source refuses it does not fill the stream', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer({ maxChanges: 20 })
+    source.before = async (changes) => {
+      if (changes.some(({ key }) => key === 'bad')) throw new Error('no')
+    }
+    for (let amount = 1; amount <= 50; amount++) {
+      await one.writes.put('bad', row('bad', amount))
+      await soon(async () => expect((await one.writes.backlog()).changes).toBeLessThan(10))
+    }
+    await soon(async () => expect((await one.writes.backlog()).changes).toBe(1))
+    endWrites(source)
+    await soon(() => expect(source.rows.get('bad')).toEqual(row('bad', 50)))
+    await expectNothingWaits(one)
   })
 
   test('after the last attempt it lies among the dead letters with its cause, readers see the source again, and an operator can redrive it', async ({
@@ -102,6 +168,29 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     expect(one.writes.statistics().dead).toBe(0)
   })
 
+  test.for([
+    Object.assign(new Error('cannot execute INSERT in a read-only transaction'), { code: '25006' }),
+    Object.assign(new Error('password authentication failed'), { code: '28P01' }),
+    new Error('timeout exceeded when trying to connect'),
+    new Error('Connection terminated unexpectedly'),
+    new TypeError('fetch failed', {
+      cause: Object.assign(new Error('other side closed'), { code: 'UND_ERR_SOCKET' }),
+    }),
+    new AggregateError([Object.assign(new Error(), { code: 'ECONNREFUSED' })]),
+  ])(
+    'a source that cannot be reached is no fault of a change: %s',
+    async (cause, { writer, source }) => {
+      const one = await writer({ retry: { baseMs: 1, maxAttempts: 1 } })
+      let calls = 0
+      source.before = async () => {
+        if (calls++ < 3) throw cause
+      }
+      await one.writes.put('a', row('a', 1))
+      await soon(() => expect(source.rows.get('a')).toEqual(row('a', 1)))
+      expect(await one.writes.deadLetters.list()).toEqual([])
+    },
+  )
+
   test('a write that does not end is given up after its time-out and tried again', async ({
     writer,
     source,
@@ -116,50 +205,6 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     await one.writes.put('a', row('a', 1))
     await soon(() => expect(source.rows.get('a')).toEqual(row('a', 1)))
     expect(aborted).toEqual([true])
-  })
-})
-
-describe('C5 write-behind: bounds', { timeout: 60_000 }, () => {
-  test('a full stream, too many keys and too large a value are refused in one sentence', async ({
-    writer,
-    source,
-  }) => {
-    const one = await writer({ maxChanges: 3, maxKeys: 2, maxValueBytes: 100 })
-    const held = holdWrites(source)
-    const { put } = one.writes
-    const refused = (reason: string) => ({ name: 'WriteRefusedError', reason })
-    await put('a', row('a', 1))
-    await put('b', row('b', 1))
-    await expect(put('c', row('c', 1))).rejects.toMatchObject(refused('full'))
-    await put('a', row('a', 2))
-    const full = put('a', row('a', 3))
-    await expect(full).rejects.toMatchObject(refused('full'))
-    await expect(full).rejects.toThrow(
-      'the change of a was refused, since maxChanges (3) wait for the source already: see why they are not written, or raise the bound',
-    )
-    const large = put('a', { id: 'x'.repeat(200), amount: 1 })
-    await expect(large).rejects.toMatchObject(refused('too-large'))
-    await expect(large).rejects.toThrow(/takes 2\d\d bytes, more than maxValueBytes \(100\)/)
-    // What was refused is not visible either.
-    expect(await one.get('a')).toEqual(row('a', 2))
-    expect(await one.get('c')).toEqual(row('c', 0))
-    held.open()
-    await expectNothingWaits(one)
-    await put('c', row('c', 1))
-  })
-
-  test('an option out of range is refused in one sentence that names it', async ({ writer }) => {
-    await expect(writer({ batchSize: 0 })).rejects.toThrow(
-      new RangeError('batchSize of write-behind meters is 0: give a whole number from 1 on'),
-    )
-  })
-
-  test('a personal part of a key is refused, since the stream would hold it in clear', async ({
-    writer,
-  }) => {
-    const one = await writer()
-    const put = one.writes.put(['user', { mail: personal('a@b.example') }], row('a', 1))
-    await expect(put).rejects.toThrow(/^the key \S+ has a part made by personal\(\)/)
   })
 })
 

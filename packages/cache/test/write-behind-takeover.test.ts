@@ -65,6 +65,29 @@ describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () =>
     expect(source.rows.get('a')).toEqual(row('a', 2))
   })
 
+  test('what a writer that was frozen takes when it wakes, before it knows, is written by the present one', async ({
+    writer,
+    source,
+  }) => {
+    const one = await writer()
+    const held = holdWrites(source)
+    await one.writes.put('a', row('a', 1))
+    await held.begun()
+    await one.writes.put('b', row('b', 1))
+    await one.state.client.xreadgroup(
+      'GROUP',
+      'writer',
+      'writer',
+      'STREAMS',
+      one.key('stream'),
+      '>',
+    )
+    endWrites(source)
+    held.open()
+    await expectNothingWaits(one)
+    expect(source.rows.get('b')).toEqual(row('b', 1))
+  })
+
   test('a consumer group that was lost is made anew: nothing is left out, and nothing goes back', async ({
     writer,
     source,
@@ -88,6 +111,34 @@ describe('C5 write-behind: one writer after another', { timeout: 60_000 }, () =>
     await one.writes.put('a', row('a', 16))
     await expectNothingWaits(one)
     expect(source.rows.get('a')).toEqual(row('a', 16))
+  })
+
+  test('however many writers have had a change while the source was away, it is not blamed', async ({
+    writer,
+    source,
+  }) => {
+    let calls = 0
+    source.before = async () => {
+      calls++
+      throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+    }
+    const one = await writer()
+    const { version } = await one.writes.put('a', row('a', 1))
+    await soon(() => expect(calls).toBeGreaterThan(0))
+    await one.writes.stop({ withinMs: 0 })
+    const { client } = one.state
+    const group = [one.key('stream'), 'writer'] as const
+    await client.call('XCLAIM', ...group, 'writer', 0, `${version}-0`, 'RETRYCOUNT', 19)
+
+    const two = await writer()
+    await soon(async () => {
+      const [[, , , times] = []] = (await client.xpending(...group, '-', '+', 1)) as unknown[][]
+      expect(times).toBe(1)
+    })
+    endWrites(source)
+    await expectNothingWaits(two)
+    expect(source.rows.get('a')).toEqual(row('a', 1))
+    expect(await two.writes.deadLetters.list()).toEqual([])
   })
 
   test('a change that ends every process that writes it goes to the dead letters, alone', async ({

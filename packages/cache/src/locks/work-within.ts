@@ -1,4 +1,5 @@
 import { durationMs } from '../duration.ts'
+import { longestTimerMs } from '../number-option.ts'
 import { LockHeldError, LockLostError } from './errors.ts'
 import type { Lock, LockOptions } from './locks.ts'
 
@@ -72,12 +73,12 @@ function keepExtending({
     else extendIn(extended ? ttlMs / 3 : Math.min(ttlMs / 3, 100))
   }
   function extendIn(ms: number): void {
-    nextExtension = setTimeout(() => void extend(), ms)
+    nextExtension = setTimeout(() => void extend(), Math.min(ms, longestTimerMs))
   }
   // An extension may be waiting for an answer at that time.
   function awaitEnd(): void {
     if (leftMs() <= 0) return lose('Redis could not be asked to extend it in time')
-    end = setTimeout(awaitEnd, leftMs())
+    end = setTimeout(awaitEnd, Math.min(leftMs(), longestTimerMs))
   }
   extendIn(ttlMs / 3)
   awaitEnd()

@@ -7,7 +7,7 @@ local capacity, half = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- Redis may have evicted the one without the other.
-if redis.call('EXISTS', list) == 0 then redis.call('UNLINK', about) end
+if redis.call('EXISTS', list) ~= redis.call('EXISTS', about) then redis.call('UNLINK', list, about) end
 local total = tonumber(redis.call('HGET', about, '~total') or 0)
 
 -- Fading all at once, now and then, is the same as fading each count on its own.

@@ -1,6 +1,7 @@
 import { compressPayload, decodePayload, encodePayload, freezeIfPlain } from '../codec.ts'
 import type { Codec, Entry } from '../entry.ts'
 import { partsOf, type Key } from '../kind-name.ts'
+import { textOf } from '../text-of.ts'
 import { WriteRefusedError } from './errors.ts'
 
 /** One change, as the source is to take it. */
@@ -35,7 +36,7 @@ export async function pack(
     )
   }
   const name = encodePayload(key, typeof key !== 'object')
-  const plain = encodePayload(value, value === undefined || freezeIfPlain(value))
+  const plain = payloadOf(encoded, value)
   const packed = await compressPayload(plain, compressAbove)
   const bytes = Buffer.byteLength(packed.bytes)
   if (bytes > maxValueBytes) {
@@ -49,6 +50,15 @@ export async function pack(
     codecs: name.codec + packed.codec,
     keyBytes: name.bytes,
     valueBytes: packed.bytes,
+  }
+}
+
+function payloadOf(encoded: string, value: unknown) {
+  try {
+    return encodePayload(value, value === undefined || freezeIfPlain(value))
+  } catch (cause) {
+    const message = `the value of ${encoded} cannot be kept: ${textOf(cause)}`
+    throw new TypeError(message, { cause })
   }
 }
 

@@ -87,8 +87,13 @@ export function createWriteMetrics({
     })
   }
 
-  /** The counts of one write-behind, from zero. */
+  /** The counts of one write-behind, from zero. Throws a TypeError when the name is taken. */
   return function countsOf(name: string, backlog: () => Promise<Backlog>) {
+    if (sources.has(name)) {
+      throw new TypeError(
+        `the name ${name} is another write-behind's, whose source would get these changes: give each kind a name of its own`,
+      )
+    }
     const batchSeconds = (seconds ??= register())
     sources.set(name, backlog)
     const labels = labelsOf(name)

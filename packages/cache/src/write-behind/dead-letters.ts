@@ -1,4 +1,5 @@
 import { unpackKey, unpackValue, type Change, type Packed } from './change.ts'
+import { wholeNumber } from '../number-option.ts'
 import { entryOf, fieldsOf } from './journal.ts'
 import type { Parts } from './parts.ts'
 
@@ -11,7 +12,7 @@ export type DeadLetter<V> = Change<V> & {
 
 /** For operators. Every call rejects when Redis does not serve. */
 export type DeadLetters<V> = {
-  /** The oldest ones. */
+  /** The oldest ones, 100 where nothing is said. */
   list(most?: number): Promise<DeadLetter<V>[]>
   /**
    * Accepts the change again, as the newest of its key: it goes over whatever was written since. Whether it was there.
@@ -37,10 +38,11 @@ export function createDeadLetters<V>({
       id: Buffer,
       fields: Buffer[],
     ][]
-  const discard = async (id: string) => (await client.xdel(place.dead, id)) === 1
+  const discard = async (id: string) => (await client.xdel(place.dead, checked(id))) === 1
 
   return {
     async list(most = 100) {
+      wholeNumber('most of dead letters to list', most, 1)
       return (await range('-', '+', most)).flatMap((raw) =>
         entryOf(raw).map(({ id, codecs, keyBytes, valueBytes }) => {
           const fields = fieldsOf(raw[1])
@@ -56,7 +58,7 @@ export function createDeadLetters<V>({
       )
     },
     async redrive(id) {
-      const [entry] = (await range(id, id, 1)).flatMap(entryOf)
+      const [entry] = (await range(checked(id), id, 1)).flatMap(entryOf)
       if (!entry) return false
       // Twice rather than never: it is taken away only when it is accepted.
       await accept(entry)
@@ -65,4 +67,9 @@ export function createDeadLetters<V>({
     },
     discard,
   }
+}
+
+function checked(id: string): string {
+  if (/^\d+-\d+$/.test(id)) return id
+  throw new TypeError(`${id} is no id of a dead letter: give one that list() returned`)
 }

@@ -1,6 +1,6 @@
 import { textOf } from '../text-of.ts'
 import type { Change } from './change.ts'
-import { changeOf, type Held } from './held.ts'
+import { changeOf, withoutValue, type Held } from './held.ts'
 import type { Parts } from './parts.ts'
 
 /** What the source is given: changes of different keys, and what the writer knows of its own standing. */
@@ -45,6 +45,8 @@ export function createDelivery<V>({
   type Call = { signal: AbortSignal; token: number }
 
   async function deliver(batch: readonly Held[], call: Call): Promise<void> {
+    // A process that was frozen may have the lock no longer.
+    call.signal.throwIfAborted()
     const failure = await attempt(batch, call)
     // Another may be the writer now: it will find everything where it was.
     call.signal.throwIfAborted()
@@ -56,6 +58,15 @@ export function createDelivery<V>({
     if (only && !second) return failed(only, cause)
     // One of them may be at fault: each by itself, in order.
     for (const one of batch) await deliver([one], call)
+  }
+
+  /** Another attempt at a change that the source has refused, by itself. */
+  async function again(one: Held, call: Call): Promise<void> {
+    const entry = await journal.entry(one.newest.id)
+    // Somebody has taken it out of the stream: there is nothing to write.
+    if (!entry) return finish([one])
+    one.newest = entry
+    await deliver([one], call).finally(() => (one.newest = withoutValue(entry)))
   }
 
   async function attempt(
@@ -100,24 +111,23 @@ export function createDelivery<V>({
   }
 
   async function failed(one: Held, cause: unknown): Promise<void> {
-    one.attempts++
+    const attempts = one.attempts + 1
     const message = textOf(cause)
     const about = { writes: name, key: one.encoded, version: one.newest.version, err: cause }
-    if (one.attempts >= retry.maxAttempts && (await bury(one, message))) return
-    const ceilingMs = Math.min(retry.longestMs, retry.baseMs * 2 ** Math.min(one.attempts - 1, 30))
+    if (attempts >= retry.maxAttempts && (await bury(one, message, attempts))) return
+    const ceilingMs = Math.min(retry.longestMs, retry.baseMs * 2 ** Math.min(attempts - 1, 30))
     const againInMs = ceilingMs * (0.5 + 0.5 * random())
-    one.notBeforeMs = now() + againInMs
-    log.warn(
-      { ...about, attempts: one.attempts, againInMs },
-      `a change of ${name} cannot be written: ${message}`,
-    )
+    // What it overtook is not going to be written, whatever becomes of it.
+    const overtaken = held.refused(one, now() + againInMs)
+    if (overtaken.length > 0) await journal.forget(overtaken)
+    log.warn({ ...about, attempts, againInMs }, `a change of ${name} cannot be written: ${message}`)
   }
 
   /** Whether there was room among the dead letters. */
-  async function bury(one: Held, cause: string): Promise<boolean> {
+  async function bury(one: Held, cause: string, attempts = one.attempts): Promise<boolean> {
     const { version } = one.newest
-    const about = { writes: name, key: one.encoded, version, attempts: one.attempts, cause }
-    if (!(await journal.bury(version, cause, one.attempts))) {
+    const about = { writes: name, key: one.encoded, version, attempts, cause }
+    if (!(await journal.bury(version, cause, attempts))) {
       log.error(
         about,
         `a change of ${name} cannot be written, and the dead letters are full: look at them, and redrive or discard some`,
@@ -131,7 +141,7 @@ export function createDelivery<V>({
     return true
   }
 
-  return { deliver, drop, bury }
+  return { deliver, again, failed, drop, bury }
 }
 
 export type Delivery = ReturnType<typeof createDelivery>

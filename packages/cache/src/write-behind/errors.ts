@@ -22,13 +22,17 @@ export class PendingUnknownError extends Error {
   readonly code = 'pending_unknown'
 }
 
-const systemCodes = /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOTFOUND|EAI_)/
-/** Connections, resources, operator intervention, serialization: classes of SQLSTATE that are no change's fault. */
-const sqlClasses = /^(08|40|53|55P03|57)/
+const systemCodes =
+  /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOTFOUND|EAI_|UND_ERR_(SOCKET|\w*TIMEOUT))/
+/** Connections, a server that is a replica, logging in, serialization, resources, operator intervention: no change's fault. */
+const sqlClasses = /^(08|25006|28|40|53|55P03|57)/
+/** What the driver `pg` rejects with, without a code, when a connection is lost or cannot be had. */
+const driverTexts =
+  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout)/
 
 /**
  * Whether a source that rejects with this is away, as opposed to refusing a change: by `code`, of the error or of its
- * cause, as Node, PostgreSQL and this repository's packages set it.
+ * cause, as Node, PostgreSQL and this repository's packages set it, and by what `pg` says.
  */
 export function looksLikeOutage(cause: unknown): boolean {
   if (!(cause instanceof Error)) return false
@@ -38,5 +42,9 @@ export function looksLikeOutage(cause: unknown): boolean {
       return true
     if (code.length === 5 && sqlClasses.test(code)) return true
   }
-  return cause.name === 'TimeoutError' || looksLikeOutage(cause.cause)
+  if (cause.name === 'TimeoutError' || driverTexts.test(cause.message)) return true
+  return (
+    (cause instanceof AggregateError && cause.errors.some(looksLikeOutage)) ||
+    looksLikeOutage(cause.cause)
+  )
 }

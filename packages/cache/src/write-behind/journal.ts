@@ -45,6 +45,17 @@ export function openJournal({
     return command()
   }
 
+  /** How often each entry was delivered, of the first `count` from this id on that are not done with. */
+  async function deliveries(from: string, count: number): Promise<Map<string, number>> {
+    const rows = (await inGroup(() => client.xpending(stream, group, from, '+', count))) as [
+      id: string,
+      consumer: string,
+      idleMs: number,
+      deliveries: number,
+    ][]
+    return new Map(rows.map(([id, , , times]) => [id, times]))
+  }
+
   return {
     /**
      * Up to `count` entries that no writer has had; waits up to `longestMs` for the first (0: not at all), and no longer
@@ -93,15 +104,41 @@ export function openJournal({
       return { next: next.toString(), entries: entries.flatMap(entryOf) }
     },
 
-    /** How often each entry was delivered, of the first `count` from this id on that are not done with. */
-    async deliveries(from: string, count: number): Promise<Map<string, number>> {
-      const rows = (await inGroup(() => client.xpending(stream, group, from, '+', count))) as [
-        id: string,
-        consumer: string,
-        idleMs: number,
-        deliveries: number,
-      ][]
-      return new Map(rows.map(([id, , , times]) => [id, times]))
+    /**
+     * Up to `most` entries that are with the writer and not in hand, where it has more than it holds: one that was frozen
+     * and has lost the lock may take some when it wakes, before it knows.
+     */
+    async strays(
+      inHand: { entries: number; ids: () => ReadonlySet<string> },
+      most: number,
+    ): Promise<JournalEntry[]> {
+      const [withWriter] = (await inGroup(() => client.xpending(stream, group))) as [number]
+      if (withWriter <= inHand.entries) return []
+      const known = inHand.ids()
+      const strays: string[] = []
+      for (let from = '-', isLast = false; !isLast && strays.length < most;) {
+        const ids = [...(await deliveries(from, 1_000)).keys()]
+        strays.push(...ids.filter((id) => !known.has(id)))
+        isLast = ids.length < 1_000
+        from = `(${ids.at(-1)}`
+      }
+      const some = strays.slice(0, most)
+      if (some.length === 0) return []
+      const claimed = await client.callBuffer('XCLAIM', stream, group, consumer, 0, ...some)
+      return (claimed as (Raw | null)[]).flatMap((raw) => (raw ? entryOf(raw) : []))
+    },
+
+    deliveries,
+
+    /** Begins to count the deliveries of an entry anew, if it is not done with. */
+    async acquit(id: string): Promise<void> {
+      await client.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', 1, 'JUSTID')
+    },
+
+    /** Undefined when it is not in the stream. */
+    async entry(id: string): Promise<JournalEntry | undefined> {
+      const [raw] = (await client.callBuffer('XRANGE', stream, id, id)) as Raw[]
+      return raw && entryOf(raw)[0]
     },
 
     /** The version of each key's newest change, where that is not in the source yet. */

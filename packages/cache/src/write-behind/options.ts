@@ -4,6 +4,7 @@ import type { Key } from '../kind-name.ts'
 import type { Counts } from './counts.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { RetryOptions, Write } from './delivery.ts'
+import { wholeNumber } from '../number-option.ts'
 import { looksLikeOutage } from './errors.ts'
 
 export type WriteBehindOptions<V> = {
@@ -84,15 +85,25 @@ const numbers = {
 >
 const usualRetry: RetryOptions = { maxAttempts: 10, baseMs: 100, longestMs: 30_000 }
 
-/** Throws a RangeError that names the option. */
+/** Throws a RangeError or TypeError that names the option. */
 export function settingsOf<V>(options: WriteBehindOptions<V>): Settings<V> {
   const { redis, name, write, whenStateIsAway = 'refuse', isOutage = looksLikeOutage } = options
+  if (typeof name !== 'string' || name === '') {
+    throw new TypeError(`name of a write-behind is ${JSON.stringify(name)}: give it a name`)
+  }
+  const refuse = (option: string, remedy: string) => {
+    throw new TypeError(`${option} of write-behind ${name} cannot be used: ${remedy}`)
+  }
+  if (typeof redis?.blocking !== 'function') refuse('redis', 'give what connectRedis returned')
+  if (typeof write !== 'function') refuse('write', 'give a function that writes to the source')
+  if (typeof isOutage !== 'function')
+    refuse('isOutage', 'give a function of what write rejected with')
+  if (whenStateIsAway !== 'refuse' && whenStateIsAway !== 'source') {
+    refuse('whenStateIsAway', "give 'refuse' or 'source'")
+  }
   const entries = Object.entries(numbers).map(([option, [usual, least]]) => {
     const { [option as keyof typeof numbers]: value = usual } = options
-    if (Number.isSafeInteger(value) && value >= least) return [option, value]
-    throw new RangeError(
-      `${option} of write-behind ${name} is ${value}: give a whole number from ${least} on`,
-    )
+    return [option, wholeNumber(`${option} of write-behind ${name}`, value, least)]
   })
   return {
     redis,
@@ -101,6 +112,15 @@ export function settingsOf<V>(options: WriteBehindOptions<V>): Settings<V> {
     whenStateIsAway,
     isOutage,
     ...(Object.fromEntries(entries) as Record<keyof typeof numbers, number>),
-    retry: { ...usualRetry, ...options.retry },
+    retry: retryOf(name, options.retry),
   }
+}
+
+function retryOf(name: string, given: Partial<RetryOptions> = {}): RetryOptions {
+  const retry = { ...usualRetry, ...given }
+  const least = { maxAttempts: 1, baseMs: 0, longestMs: 0 }
+  for (const option of ['maxAttempts', 'baseMs', 'longestMs'] as const) {
+    wholeNumber(`retry.${option} of write-behind ${name}`, retry[option], least[option])
+  }
+  return retry
 }

@@ -69,6 +69,8 @@ import { createWriter } from './writer.ts'
  */
 
 const backoff = { shortestMs: 100, longestMs: 2_000 }
+/** Who has been the writer for so long fails for the first time again. */
+const longWhileMs = 10_000
 
 export function createWriteBehind<V>(
   {
@@ -116,8 +118,10 @@ export function createWriteBehind<V>(
     await redis.whenReady(5_000)
     const lock = { ttl: `${takeOverAfterMs}ms` } as const
     for (let failures = 0; !ended.signal.aborted;) {
+      let beganMs = Infinity
       try {
         await locks.withLock(['writes', name], lock, ({ signal, token }) => {
+          beganMs = now()
           const both = AbortSignal.any([signal, ended.signal])
           return lead({ signal: both, token }, () => isEnding)
         })
@@ -132,6 +136,7 @@ export function createWriteBehind<V>(
           await pause((takeOverAfterMs / 5) * (0.5 + random()), ended.signal)
           continue
         }
+        if (now() - beganMs > longWhileMs) failures = 0
         if (failures++ === 0) {
           log.warn(
             { writes: name, err: cause },

@@ -1,5 +1,6 @@
 import type { HeldWork } from '../locks/work-within.ts'
 import { SourceAwayError, type Delivery } from './delivery.ts'
+import { createGiving } from './giving.ts'
 import type { JournalEntry } from './journal.ts'
 import type { Parts } from './parts.ts'
 
@@ -11,16 +12,10 @@ const maxDeliveries = 20
 const mostLookedAt = 1_000
 
 /** One turn of a process as the writer, from the moment it has the lock. */
-export function createWriter({
-  settings: { name, batchSize, everyMs },
-  journal,
-  held,
-  counts,
-  log,
-  now,
-  pause,
-  delivery,
-}: Parts<never> & { delivery: Delivery }) {
+export function createWriter(parts: Parts<never> & { delivery: Delivery }) {
+  const { settings, journal, held, counts, log, now, pause, delivery } = parts
+  const { name, batchSize, everyMs, takeOverAfterMs } = settings
+  const giveDue = createGiving(parts)
   const mostRead = batchSize * 10
   const mostHeld = batchSize * 20
   let outages = 0
@@ -31,10 +26,7 @@ export function createWriter({
 
   async function writeDue(work: HeldWork): Promise<void> {
     try {
-      const due = held.due(now())
-      for (let from = 0; from < due.length; from += batchSize) {
-        await delivery.deliver(due.slice(from, from + batchSize), work)
-      }
+      await giveDue(work, outages > 0)
       if (outages > 0) log.info({ writes: name }, `the source of ${name} takes changes again`)
       outages = 0
     } catch (cause) {
@@ -51,13 +43,19 @@ export function createWriter({
     const left = await journal.deliveries('-', mostLookedAt)
     const careful = Math.max(0, ...left.values()) >= carefulFrom
     for (let from = '0-0', first = true; first || from !== '0-0'; first = false) {
+      // What is taken counts as delivered, so nothing is that cannot be given.
+      work.signal.throwIfAborted()
       const { next, entries } = await journal.takeOver(from, careful ? 1 : mostRead)
       from = next
       const mine = await undone(entries)
       take(mine)
       const [entry] = mine
       if (careful && entry) await judge(entry)
-      await writeDue(work)
+      // While the source is away no more is taken than may be held.
+      do await writeDue(work)
+      while (held.untriedEntries >= mostHeld && !work.signal.aborted)
+      // It was given to the source, and this process lives: an outage is no fault of the change.
+      if (careful && entry) await journal.acquit(entry.id)
     }
   }
 
@@ -72,20 +70,32 @@ export function createWriter({
     return entries.filter(({ version }, at) => newest[at] === version)
   }
 
+  /** What a former writer took when it woke. */
+  async function takeStrays(): Promise<void> {
+    const ids = () => new Set(held.all().flatMap((one) => one.ids))
+    const strays = await journal.strays({ entries: held.entries, ids }, mostRead)
+    take(await undone(strays))
+  }
+
   async function judge({ id, encoded }: JournalEntry): Promise<void> {
     const times = (await journal.deliveries(id, 1)).get(id) ?? 0
     if (times <= maxDeliveries) return
-    const one = held.due(Infinity).find((other) => other.encoded === encoded)
+    const one = held.all().find((other) => other.encoded === encoded)
     if (one) await delivery.bury(one, `delivered ${times} times, and never brought to an end`)
   }
 
   /** Until the lock is lost, Redis does not serve (rejects), or `isEnding` and everything is written. */
   return async function lead(work: HeldWork, isEnding: () => boolean): Promise<void> {
-    held.remove(held.due(Infinity))
+    held.remove(held.all())
     await takeOver(work)
+    let lookedMs = now()
     while (!work.signal.aborted) {
       const beganMs = now()
-      const room = Math.min(mostRead, mostHeld - held.entries)
+      if (beganMs - lookedMs >= takeOverAfterMs) {
+        lookedMs = beganMs
+        await takeStrays()
+      }
+      const room = Math.min(mostRead, mostHeld - held.untriedEntries)
       const dueInMs = Math.max(0, held.nextDueMs() - now())
       const entries = room > 0 ? await journal.read(room, isEnding() ? 0 : dueInMs) : []
       take(entries)

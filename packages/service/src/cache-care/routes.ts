@@ -96,7 +96,7 @@ export const careRoutes = {
       202: Type.Object({
         started: Type.Boolean({
           description:
-            'False: it is under way, was stopped less than ten seconds ago, or Redis is away',
+            'False: it is under way, was stopped in another process less than ten seconds ago, or Redis is away',
         }),
       }),
     },
