@@ -1,6 +1,7 @@
 import type { Shard } from '@wattle/redis'
 import { decodePayload, freezeIfPlain, Sealed, unpack } from './codec.ts'
 import { decodeEntry, headerLength, type Ages, type Entry } from './entry.ts'
+import { frameNow, type Frame } from './frames.ts'
 import type { Generations } from './generations.ts'
 import type { KindCore, Request } from './kind-core.ts'
 import { Loading } from './loading.ts'
@@ -45,6 +46,8 @@ export class Flight implements ReadJob {
   /** For a reader who must not get what others may: nothing of it is kept. */
   solo = false
   callers = 1
+  /** The load whose loader waits for it. */
+  within: Frame | undefined = frameNow()
   /** Where the value came from, once it has landed. */
   status: ReadStatus | undefined
   tier: ReadTier = 'source'
@@ -68,7 +71,7 @@ export class Flight implements ReadJob {
   /** What was found first, while the tags that only it knows of are asked for. */
   #found: Found | undefined
   #exactly = false
-  #loading: Loading | undefined
+  loading: Loading | undefined
   readonly #onEnd: (() => void) | undefined
 
   constructor(
@@ -99,13 +102,12 @@ export class Flight implements ReadJob {
 
   /** `exact`: what is read must belong to the history that this process follows, as it always must for a strict kind. */
   start(mode: 'ordinary' | 'exact' | 'bypass'): Promise<unknown> {
-    const { kind, shard, promise } = this
+    const { kind, shard, promise, startedMs } = this
     this.#exactly = mode === 'exact' || kind.policy.strict
     const isAsked = mode !== 'bypass' && kind.space.enabled && shard.available && shard.settled
-    const nowMs = this.startedMs
     const isProven = this.#exactly
-      ? nowMs < shard.trustedUntilMs
-      : nowMs - shard.lastProofMs <= ordinaryWindowMs
+      ? startedMs < shard.trustedUntilMs
+      : startedMs - shard.lastProofMs <= ordinaryWindowMs
     if (isAsked && isProven) this.read()
     else this.#bypass()
     return promise as Promise<unknown>
@@ -119,9 +121,7 @@ export class Flight implements ReadJob {
   }
 
   read(): void {
-    const remote = this.kind.remoteOf(this.shard)
-    if (this.#exactly) remote.readStrictly(this)
-    else remote.read(this)
+    this.kind.remoteOf(this.shard)[this.#exactly ? 'readStrictly' : 'read'](this)
   }
 
   unanswered(): void {
@@ -219,14 +219,14 @@ export class Flight implements ReadJob {
   /** `bytes`: of the entry that is there and may not be served. */
   #load(bytes: Buffer | null): void {
     if (this.request.load === undefined) return this.nothing()
-    this.#loading ??= new Loading(this)
-    this.#loading.take(bytes ? headerOf(bytes) : '')
+    this.loading ??= new Loading(this)
+    this.loading.take(bytes ? headerOf(bytes) : '')
   }
 
   #bypass(): void {
     if (this.request.load === undefined) return this.nothing()
-    this.#loading ??= new Loading(this)
-    this.#loading.alone('bypass')
+    this.loading ??= new Loading(this)
+    this.loading.alone('bypass')
   }
 
   /** Who only looks gets what is stale, or nothing. */

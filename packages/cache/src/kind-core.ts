@@ -1,6 +1,7 @@
 import type { Shard } from '@wattle/redis'
 import { Flight } from './flight.ts'
 import { Flights } from './flights.ts'
+import { frameNow } from './frames.ts'
 import { KindL1, type Kept } from './kind-l1.ts'
 import { isPlain, localKey, type Key, type KindName } from './kind-name.ts'
 import type { LocalKind } from './local.ts'
@@ -234,7 +235,9 @@ export class KindCore extends KindL1 implements LocalKind {
       // Who may have missed an invalidation waits for nothing that began long ago.
       if (!isTrusted && nowMs - flight.startedMs > joinWindowMs) return undefined
       flight.callers++
-      return { from: flight, promise: flight.shared(), isKept: false }
+      const isOpen = this.#mayWait(flight)
+      const promise = isOpen ? flight.shared() : Promise.reject(waitsForItself(this.name))
+      return { from: flight, promise, isKept: false }
     }
     // Now it is a value kept in this process like those of L1.
     if (!isTrusted) return undefined
@@ -242,6 +245,14 @@ export class KindCore extends KindL1 implements LocalKind {
     if (isKept) this.counts.l1Hits++
     else this.counts.read('stale', 'l2', 1)
     return { from: flight, promise: flight.shared(), isKept }
+  }
+
+  /** Not in a loader that the flight itself waits for. */
+  #mayWait(flight: Flight): boolean {
+    const frame = frameNow()
+    if (!frame) return true
+    if (!flight.within || flight.within.depth < frame.depth) flight.within = frame
+    return !flight.loading || this.space.loads.awaitedIn(frame, flight.loading)
   }
 
   requestOf(
@@ -261,3 +272,6 @@ export class KindCore extends KindL1 implements LocalKind {
 
 const isReachable = (shard: Shard, position: Position | undefined) =>
   position?.get(shard.index)?.epoch === shard.epoch
+
+const waitsForItself = (kind: string) =>
+  new Error(`a load of ${kind} would wait for itself: its loader reads the key that it loads`)

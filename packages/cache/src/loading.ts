@@ -2,6 +2,7 @@ import { adaptedMs, holds } from './adaptive.ts'
 import { compressPayload, decodePayload, encodePayload, freezeIfPlain, Sealed } from './codec.ts'
 import { decodeEntry, encodeEntry, type Ages, type Entry, type Payload } from './entry.ts'
 import type { Flight } from './flight.ts'
+import type { Frame } from './frames.ts'
 import type { Load } from './loads.ts'
 import { shortened } from './policy.ts'
 import type { FillJob, FillResult, LeaseJob, LeaseOutcome } from './remote.ts'
@@ -28,6 +29,7 @@ export class Loading implements LeaseJob, FillJob, Load {
   ttlMs = 0
   value: Buffer | string = ''
   // Of the load.
+  within: Frame | undefined
   endsAtMs = 0
   nextBeatMs = 0
   #startedMs = 0
@@ -122,6 +124,7 @@ export class Loading implements LeaseJob, FillJob, Load {
     }
     this.#status = status
     this.#startedMs = space.now()
+    this.within = flight.within
     space.loads.run(this)
   }
 

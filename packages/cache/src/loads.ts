@@ -1,3 +1,5 @@
+import { depthOf, Frame, loadIn } from './frames.ts'
+
 /** A loader took longer than the kind's hard timeout. The load itself cannot be stopped; its value is not kept. */
 export class LoadTimeoutError extends Error {
   override readonly name = 'LoadTimeoutError'
@@ -12,6 +14,8 @@ export interface Load {
   load(): unknown
   loaded(value: unknown): void
   failed(cause: unknown): void
+  /** The load whose loader waits for this one. */
+  readonly within: Frame | undefined
   /** Called twice a second while it lasts. */
   beat?(): void
   endsAtMs: number
@@ -21,13 +25,16 @@ export interface Load {
 /**
  * Runs loaders, no more than `most` at once: while Redis is away every read is a load, and the source must not be
  * overrun. Who has to wait does so in order; waiting counts towards the timeout.
+ *
+ * A loader may read what is cached under another kind. Loads that loaders wait for have as many places of their own, and so
+ * have those that these wait for: if all shared the same, as many loaders as there are places would wait for ever.
  */
 export function createLoads({ most, now }: { most: number; now: () => number }) {
   if (!(most >= 1)) throw new RangeError(`loads of a cache is ${most}: give a number from 1 up`)
   /** Whether each has begun. */
   const running = new Map<Load, boolean>()
-  const queue: Load[] = []
-  let active = 0
+  /** By depth. */
+  const levels: { active: number; readonly queue: Load[] }[] = []
   let timer: NodeJS.Timeout | undefined
 
   /** One timer for all loads, while there are any: one for each would cost more than the load of a cheap source. */
@@ -59,24 +66,26 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
   function settled(one: Load): boolean {
     const hasBegun = running.get(one)
     running.delete(one)
-    if (hasBegun) leave()
+    if (hasBegun) leave(levelOf(one))
     return hasBegun !== undefined
   }
 
-  function leave(): void {
-    active--
-    while (active < most) {
-      const next = queue.shift()
+  const levelOf = (one: Load) => (levels[depthOf(one)] ??= { active: 0, queue: [] })
+
+  function leave(level: ReturnType<typeof levelOf>): void {
+    level.active--
+    while (level.active < most) {
+      const next = level.queue.shift()
       if (!next) return
-      // It may have been given up while it waited.
-      if (running.has(next)) begin(next)
+      // It may have been given up, or begun, while it waited.
+      if (running.get(next) === false) begin(next)
     }
   }
 
   function begin(one: Load): void {
     running.set(one, true)
-    active++
-    startOf(one).then(
+    levelOf(one).active++
+    loadIn(new Frame(one), one).then(
       (value) => {
         if (settled(one)) one.loaded(value)
       },
@@ -87,11 +96,8 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
   }
 
   return {
-    get active() {
-      return active
-    },
     get waiting() {
-      return queue.length
+      return levels.reduce((sum, { queue }) => sum + queue.length, 0)
     },
     /** Calls `loaded` or `failed` once. */
     run(one: Load): void {
@@ -99,16 +105,18 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
       one.endsAtMs = startedMs + one.timeoutMs
       one.nextBeatMs = startedMs + beatMs
       timer ??= setInterval(look, lookMs).unref()
-      if (active < most) return begin(one)
+      const level = levelOf(one)
+      if (level.active < most) return begin(one)
       running.set(one, false)
-      queue.push(one)
+      level.queue.push(one)
+    },
+    /** A loader is about to wait for it, so it must not wait for a place. False when it would wait for itself. */
+    awaitedIn(frame: Frame, one: Load): boolean {
+      if (frame.has(one)) return false
+      if (running.get(one) === false) begin(one)
+      return true
     },
   }
-}
-
-/** One that throws at once is one that rejects: whoever waits in the queue begins in a turn of its own. */
-async function startOf(one: Load): Promise<unknown> {
-  return one.load()
 }
 
 export type Loads = ReturnType<typeof createLoads>

@@ -23,6 +23,50 @@ describe('C23 the cap on loads', () => {
     expect(await Promise.all(readers)).toEqual(Array.from({ length: 10 }, (_, at) => `v${at}`))
   })
 
+  test('a loader may read another kind, however many do at once', async ({ open }) => {
+    const { cache } = await open({ loads: 2 })
+    const [outer, inner] = ['outer', 'inner'].map((name) => cache.kind<number>(name, { ttl: '1m' }))
+    const hold = Promise.withResolvers<number>()
+    // Those that came from elsewhere and wait for a place do not hold up who has one and waits for them.
+    const read = (at: number) => inner!.getOrSet(`${at % 3}`, () => at % 3)
+    const values = Array.from({ length: 10 }, (_, at) =>
+      outer!.getOrSet(`${at}`, async () => (await hold.promise) + (await read(at))),
+    )
+    const queued = [0, 1, 2].map(read)
+    hold.resolve(10)
+    expect(await Promise.all(values)).toEqual(values.map((_, at) => 10 + (at % 3)))
+    expect(await Promise.all(queued)).toEqual([0, 1, 2])
+  })
+
+  test('what loaders read is loaded by no more than the cap at once, either', async ({ open }) => {
+    const { cache } = await open({ loads: 3 })
+    const inner = held<number>()
+    const kinds = ['outer', 'inner'].map((name) => cache.kind<number>(name, { ttl: '1m' }))
+    const reading = kinds[0]!.getOrSet('a', async () => {
+      const read = (at: number) => kinds[1]!.getOrSet(`${at}`, () => inner.call(`${at}`))
+      const values = await Promise.all(Array.from({ length: 7 }, (_, at) => read(at)))
+      return values.length
+    })
+    for (let at = 0; at < 7; at++) {
+      const call = await inner.next()
+      expect(inner.calls - at).toBeLessThanOrEqual(3)
+      call.resolve(at)
+    }
+    expect(await reading).toBe(7)
+  })
+
+  test('a loader that reads the key that it loads is told, also by way of others', async ({
+    open,
+  }) => {
+    const { cache } = await open()
+    const [word, other] = ['word', 'other'].map((name) => cache.kind<string>(name, { ttl: '1m' }))
+    const read = (): Promise<string> => word!.getOrSet('a', read)
+    await expect(read()).rejects.toThrow('a load of word would wait for itself')
+    const ping = (): Promise<string> => word!.getOrSet('b', () => other!.getOrSet('b', ping))
+    await expect(ping()).rejects.toThrow('a load of word would wait for itself')
+    expect(await word!.getOrSet('a', () => 'x')).toBe('x')
+  })
+
   test('waiting counts towards the hard timeout, and a load that hangs gives up its place', async ({
     open,
   }) => {
