@@ -16,7 +16,7 @@ import { checkPlan, createLoadedKind, type KindPlan, type LoadedKind, type Loade
 import { policyOf, type KindOptions } from './policy.ts'
 import { createReads } from './reads.ts'
 import { decodeRefs, encodeRefs, readMessage, type Ref } from './refs.ts'
-import { createRemote } from './remote.ts'
+import { closeWithinMs, createRemote } from './remote.ts'
 import type { Rules, RuleTable } from './rules.ts'
 import { createWaiting, tagNames, type Space } from './space.ts'
 import { createStatistics, type KindStatistics } from './statistics.ts'
@@ -103,6 +103,7 @@ export function createCache(options: CacheOptions): Cache {
     keys,
     name: 'invalidations',
     log,
+    closeWithinMs,
     now: monotonic,
     ...(wallNow ? { wallNow } : {}),
     listener: {

@@ -64,9 +64,13 @@ export type FillResult = 'stored' | 'lease' | 'epoch' | 'invalidated' | 'unavail
 /** As many keys as one MGET answers without holding up others. */
 const mostInOne = 128
 const leaseMs = 1_500
-/** Longest wait for a read, so that a lease after it still fits into 150 ms. */
-const readDeadlineMs = 80
-const leaseDeadlineMs = 60
+/**
+ * Longest wait for a read, and for a lease after it, which together fit into 150 ms. They are equal, so that a Redis too
+ * slow for one is too slow for both, and the circuit opens; it closes at a heartbeat that leaves some room below.
+ */
+const readDeadlineMs = 70
+const leaseDeadlineMs = readDeadlineMs
+export const closeWithinMs = 60
 
 /**
  * L2 of one shard: what is asked for in one turn is asked in one command. Nothing here throws because of Redis.

@@ -116,6 +116,29 @@ describe('C23 the circuit', () => {
     expect(one.heard).toContain('x')
   })
 
+  test('a Redis that answers heartbeats, but too late for callers, is not asked again and again', async () => {
+    await using proxy = await startProxy(server)
+    await using one = openChannel({
+      url: `redis://127.0.0.1:${proxy.port}`,
+      service: 'in-between',
+      closeWithinMs: 60,
+    })
+    await one.trusted()
+    proxy.slow(40)
+    const beats = async (count: number) => {
+      for (let beat = 0; beat < count; beat++) {
+        const before = one.shard.lastProofMs
+        await eventually(() => expect(one.shard.lastProofMs).toBeGreaterThan(before))
+      }
+    }
+    await beats(1)
+    for (let call = 0; call < 3; call++) one.shard.circuit.failed(new Error('no answer in time'))
+    await beats(3)
+    expect(one.shard.available).toBe(false)
+    await proxy.heal()
+    await eventually(() => expect(one.shard.available).toBe(true))
+  })
+
   test('a Redis that is merely slow is not asked by callers, and its invalidations arrive', async () => {
     await using proxy = await startProxy(server)
     await using one = openChannel({

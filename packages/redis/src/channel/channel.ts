@@ -32,6 +32,8 @@ export interface ChannelOptions {
   heartbeatMs?: number
   /** Longest wait for one announcement. */
   deadlineMs?: number
+  /** A heartbeat that is answered within this closes the circuit. Default `deadlineMs`. */
+  closeWithinMs?: number
   /** Messages in the log of a shard, from which a gap is filled. */
   kept?: number
   /** Milliseconds of a clock that never goes back. */
@@ -74,6 +76,7 @@ export function createChannel({
   trustWindowMs = 1_000,
   heartbeatMs = 300,
   deadlineMs = 100,
+  closeWithinMs = deadlineMs,
   kept = 1_000,
   now = () => performance.now(),
   wallNow = Date.now,
@@ -94,6 +97,7 @@ export function createChannel({
       kept,
       trustWindowMs,
       deadlineMs,
+      closeWithinMs,
       ring: { keepMs: 60_000, most: 10_000, collapse: () => collapse(shard) },
       listener: {
         apply: (payload) => listener.apply(payload, shard),

@@ -17,6 +17,7 @@ export interface ShardOptions {
   kept: number
   trustWindowMs: number
   deadlineMs: number
+  closeWithinMs: number
   ring: Omit<Parameters<typeof createRing>[0], 'collapse'> & { collapse: () => Announcement }
   listener: {
     apply(payload: string): void

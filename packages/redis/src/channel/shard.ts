@@ -205,7 +205,8 @@ export class Shard {
   }
 
   async #look(): Promise<void> {
-    const { redis, subscription, keys, now, deadlineMs, trustWindowMs } = this.#options
+    const { redis, subscription, keys, now, deadlineMs, closeWithinMs, trustWindowMs } =
+      this.#options
     if (redis.state !== 'ready') return
     const { active, times } = subscription()
     const sentAtMs = now()
@@ -224,8 +225,10 @@ export class Shard {
     const answeredAtMs = now()
     const [epoch = '', sequence = 0, time = 0, complete = 0, ...missed] = reply
     this.clock.sample(Number(time) / 1000, sentAtMs, answeredAtMs)
-    if (answeredAtMs - sentAtMs <= deadlineMs) this.circuit.probed()
-    else this.circuit.failed(new Error(`an answer took more than ${deadlineMs} ms`))
+    const tookMs = answeredAtMs - sentAtMs
+    if (tookMs <= closeWithinMs) this.circuit.probed()
+    else if (tookMs > deadlineMs)
+      this.circuit.failed(new Error(`an answer took more than ${deadlineMs} ms`))
 
     if (complete === 1) {
       for (const entry of (missed as string[]).toReversed()) this.#applyLogged(entry)
