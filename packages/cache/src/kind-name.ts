@@ -49,8 +49,14 @@ export function kindName(keys: KeySpace, name: string, version: number): KindNam
 export const isPlain = (key: Key): key is string =>
   typeof key === 'string' && key.length <= 100 && plain.test(key)
 
-export const partsOf = (key: Key): readonly KeyPart[] =>
-  typeof key === 'string' || typeof key === 'number' ? [key] : key
+/** Throws a TypeError for what is no key. */
+export function partsOf(key: Key): readonly KeyPart[] {
+  if (typeof key === 'string' || typeof key === 'number') return [key]
+  if (Array.isArray(key)) return key as readonly KeyPart[]
+  throw new TypeError(
+    `a key is a string, a number or a list of parts, not ${key === null ? 'null' : `a value of type ${typeof key}`}`,
+  )
+}
 
 /**
  * The name of an entry in the process. A plain string stands for itself, so that a caller's key can be looked up without

@@ -64,6 +64,14 @@ describe('C1 names', () => {
     expect(await thing.getOrSet([{ b: 'x', a: 1, c: undefined }], () => 'second')).toBe('first')
   })
 
+  test('what is no key is refused, with what one may be', async ({ open }) => {
+    const { cache } = await open()
+    const thing = cache.kind<string>('thing', { ttl: '1m' })
+    for (const key of [undefined, null, {}, 1n, true, () => 1] as unknown as string[]) {
+      expect(() => thing.ref(key)).toThrow('a key is a string, a number or a list of parts, not')
+    }
+  })
+
   test('a beginning names what begins with it, part by part, and nothing else', async ({
     open,
   }) => {
