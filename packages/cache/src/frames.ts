@@ -6,8 +6,8 @@ export class Frame {
   /** Gone when it has ended: what it left behind, such as a connection of a pool, belongs to nobody's load. */
   load: Load | undefined
   readonly outer: Frame | undefined
-  /** Loads that wait for this one, directly or not. */
-  readonly depth: number
+  /** Loads that wait for this one, one for the other: the longest such row. It grows when another begins to wait. */
+  depth: number
 
   constructor(load: Load) {
     this.load = load

@@ -27,14 +27,15 @@ export interface Load {
  * overrun. Who has to wait does so in order; waiting counts towards the timeout.
  *
  * A loader may read what is cached under another kind. Loads that loaders wait for have as many places of their own, and so
- * have those that these wait for: if all shared the same, as many loaders as there are places would wait for ever.
+ * have those that these wait for: if all shared the same, as many loaders as there are places would wait for ever. A load
+ * that has begun, and that a deeper one comes to wait for, counts as deeper than that one from then on.
  */
 export function createLoads({ most, now }: { most: number; now: () => number }) {
   if (!(most >= 1)) throw new RangeError(`loads of a cache is ${most}: give a number from 1 up`)
-  /** Whether each has begun. */
-  const running = new Map<Load, boolean>()
+  /** Where each has its place, or waits for one; it has begun when there is a frame. */
+  const running = new Map<Load, { readonly level: Level; frame?: Frame }>()
   /** By depth. */
-  const levels: { active: number; readonly queue: Load[] }[] = []
+  const levels: Level[] = []
   let timer: NodeJS.Timeout | undefined
 
   /** One timer for all loads, while there are any: one for each would cost more than the load of a cheap source. */
@@ -64,28 +65,31 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
 
   /** Whether it was not given up before. */
   function settled(one: Load): boolean {
-    const hasBegun = running.get(one)
+    const state = running.get(one)
     running.delete(one)
-    if (hasBegun) leave(levelOf(one))
-    return hasBegun !== undefined
+    if (state?.frame) leave(state.level)
+    return state !== undefined
   }
 
-  const levelOf = (one: Load) => (levels[depthOf(one)] ??= { active: 0, queue: [] })
-
-  function leave(level: ReturnType<typeof levelOf>): void {
+  function leave(level: Level): void {
     level.active--
     while (level.active < most) {
       const next = level.queue.shift()
       if (!next) return
       // It may have been given up, or begun, while it waited.
-      if (running.get(next) === false) begin(next)
+      if (isQueued(next)) begin(next)
     }
   }
 
+  const isQueued = (one: Load) => running.get(one)?.frame === undefined && running.has(one)
+
   function begin(one: Load): void {
-    running.set(one, true)
-    levelOf(one).active++
-    loadIn(new Frame(one), one).then(
+    const state = running.get(one)
+    if (!state) return
+    const frame = new Frame(one)
+    state.frame = frame
+    state.level.active++
+    loadIn(frame, one).then(
       (value) => {
         if (settled(one)) one.loaded(value)
       },
@@ -93,6 +97,23 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
         if (settled(one)) one.failed(cause)
       },
     )
+  }
+
+  /** What it waits for must not wait for a place that is taken, maybe, by who waits for it now. */
+  function deepen(one: Load, depth: number): void {
+    const frame = running.get(one)?.frame
+    if (!frame || frame.depth >= depth) return
+    frame.depth = depth
+    const deeper = new Set([frame])
+    // A loader's loads come after its own.
+    for (const [other, { frame: own }] of running) {
+      if (!other.within || !deeper.has(other.within)) continue
+      if (!own) begin(other)
+      else {
+        own.depth = Math.max(own.depth, depthOf(other))
+        deeper.add(own)
+      }
+    }
   }
 
   return {
@@ -105,19 +126,22 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
       one.endsAtMs = startedMs + one.timeoutMs
       one.nextBeatMs = startedMs + beatMs
       timer ??= setInterval(look, lookMs).unref()
-      const level = levelOf(one)
-      if (level.active < most) return begin(one)
-      running.set(one, false)
-      level.queue.push(one)
+      const level = (levels[depthOf(one)] ??= { active: 0, queue: [] })
+      running.set(one, { level })
+      if (level.active < most) begin(one)
+      else level.queue.push(one)
     },
     /** A loader is about to wait for it, so it must not wait for a place. False when it would wait for itself. */
     awaitedIn(frame: Frame, one: Load): boolean {
       if (frame.has(one)) return false
-      if (running.get(one) === false) begin(one)
+      if (isQueued(one)) begin(one)
+      deepen(one, frame.depth + 1)
       return true
     },
   }
 }
+
+type Level = { active: number; readonly queue: Load[] }
 
 export type Loads = ReturnType<typeof createLoads>
 

@@ -1,3 +1,4 @@
+import { eventually } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { held, test } from './setup.ts'
 
@@ -36,6 +37,38 @@ describe('C23 the cap on loads', () => {
     hold.resolve(10)
     expect(await Promise.all(values)).toEqual(values.map((_, at) => 10 + (at % 3)))
     expect(await Promise.all(queued)).toEqual([0, 1, 2])
+  })
+
+  test('a load that others wait for, and that reads another itself, finds a place', async ({
+    open,
+  }) => {
+    const { cache } = await open({ loads: 2 })
+    const [page, part, word, letter] = ['page', 'part', 'word', 'letter'].map((name) =>
+      cache.kind<string>(name, { ttl: '1m' }),
+    )
+    const hold = Promise.withResolvers<void>()
+    const begun: string[] = []
+    const read = () =>
+      word!.getOrSet('w', async () => {
+        begun.push('w')
+        await hold.promise
+        return letter!.getOrSet('l', () => 'x')
+      })
+    const first = read()
+    await eventually(() => expect(begun).toEqual(['w']))
+    // They take all places of what loaders read, and wait for the first.
+    const second = page!.getOrSet('p', async () => {
+      const parts = ['1', '2'].map((id) =>
+        part!.getOrSet(id, () => {
+          begun.push(id)
+          return read()
+        }),
+      )
+      return (await Promise.all(parts)).join('')
+    })
+    await eventually(() => expect(begun).toHaveLength(3))
+    hold.resolve()
+    expect(await Promise.all([first, second])).toEqual(['x', 'xx'])
   })
 
   test('what loaders read is loaded by no more than the cap at once, either', async ({ open }) => {
