@@ -110,7 +110,7 @@ export class Flight implements ReadJob {
       : startedMs - shard.lastProofMs <= ordinaryWindowMs
     if (isAsked && isProven) this.read()
     else this.#bypass()
-    return promise as Promise<unknown>
+    return promise!
   }
 
   /** The value for one caller more. */
@@ -288,8 +288,8 @@ export class Flight implements ReadJob {
   }
 
   end(): void {
-    const { kind } = this
-    if (!kind.flights.remove(this)) kind.companions.remove(this)
+    if (!this.kind.flights.remove(this)) this.kind.companions.remove(this)
+    this.within?.awaits.delete(this)
     this.promise = undefined
     this.#resolve = this.#reject = nobody
     this.#onEnd?.()

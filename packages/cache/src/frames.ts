@@ -1,23 +1,27 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Load } from './loads.ts'
 
+/** What a loader may wait for: a read, which loads when it has to. */
+export interface Awaited {
+  /** Of the loads whose loaders wait for it, the deepest. */
+  within: Frame | undefined
+  readonly loading: Load | undefined
+}
+
 /** A load that is under way, as what its loader calls knows of it. */
 export class Frame {
   /** Gone when it has ended: what it left behind, such as a connection of a pool, belongs to nobody's load. */
   load: Load | undefined
   readonly outer: Frame | undefined
-  /** Loads that wait for this one, directly or not. */
-  readonly depth: number
+  /** Loads that wait for this one, one for the other: the longest such row. It grows when another begins to wait. */
+  depth: number
+  /** What its loader has asked for. */
+  readonly awaits = new Set<Awaited>()
 
   constructor(load: Load) {
     this.load = load
     this.outer = load.within
     this.depth = depthOf(load)
-  }
-
-  /** Whether the load, or one that waits for it, is this one. */
-  has(load: Load): boolean {
-    return this.load === load || (this.outer?.has(load) ?? false)
   }
 }
 
@@ -39,5 +43,6 @@ export async function loadIn(frame: Frame, load: Load): Promise<unknown> {
     return await frames.run(frame, () => load.load())
   } finally {
     frame.load = undefined
+    frame.awaits.clear()
   }
 }

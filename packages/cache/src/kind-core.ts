@@ -216,6 +216,7 @@ export class KindCore extends KindL1 implements LocalKind {
     }
     const request = this.requestOf(load, options, args)
     const flight = new Flight(this, load ? id : `p${id}`, encoded, request, { id })
+    flight.within?.awaits.add(flight)
     if (covered) {
       // Invalidations will find this one under the name, and the former no more.
       ;(load ? this.flights : this.companions).add(flight)
@@ -250,9 +251,7 @@ export class KindCore extends KindL1 implements LocalKind {
   /** Not in a loader that the flight itself waits for. */
   #mayWait(flight: Flight): boolean {
     const frame = frameNow()
-    if (!frame) return true
-    if (!flight.within || flight.within.depth < frame.depth) flight.within = frame
-    return !flight.loading || this.space.loads.awaitedIn(frame, flight.loading)
+    return !frame || this.space.loads.awaitedIn(frame, flight)
   }
 
   requestOf(

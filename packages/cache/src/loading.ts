@@ -30,6 +30,7 @@ export class Loading implements LeaseJob, FillJob, Load {
   value: Buffer | string = ''
   // Of the load.
   within: Frame | undefined
+  behind: Load | undefined
   endsAtMs = 0
   nextBeatMs = 0
   #startedMs = 0
@@ -90,9 +91,12 @@ export class Loading implements LeaseJob, FillJob, Load {
 
   /** For the holder of the lease. It tells when it is done; it is asked for now and then, in case it dies. */
   #wait(): void {
-    const { kind, startedMs } = this.flight
+    const { kind, startedMs, within } = this.flight
     const { space } = kind
     if (space.now() - startedMs > kind.policy.hardTimeoutMs) return this.alone('miss')
+    // After an invalidation the holder may be this process, with a flight that nobody can join.
+    this.behind = space.loads.holderOf(this.entry)
+    if (within && !space.loads.awaitedIn(within, this.flight)) return this.alone('miss')
     // Waiting is no failure to agree.
     this.#tries = 0
     kind.counts.leaseWaits++
@@ -104,7 +108,7 @@ export class Loading implements LeaseJob, FillJob, Load {
   wake(how: 'filled' | 'failed'): void {
     if (!this.#waitTimer) return
     clearTimeout(this.#waitTimer)
-    this.#waitTimer = undefined
+    this.#waitTimer = this.behind = undefined
     this.flight.kind.space.waiting.remove(this.entry, this)
     if (how === 'failed') this.alone('miss')
     else this.flight.read()
@@ -113,6 +117,7 @@ export class Loading implements LeaseJob, FillJob, Load {
   /** Loads without a lease, and stores nothing. */
   alone(status: 'miss' | 'bypass'): void {
     this.#isAlone = true
+    this.behind = undefined
     this.#load(status)
   }
 

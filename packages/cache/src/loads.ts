@@ -1,4 +1,4 @@
-import { depthOf, Frame, loadIn } from './frames.ts'
+import { depthOf, Frame, loadIn, type Awaited } from './frames.ts'
 
 /** A loader took longer than the kind's hard timeout. The load itself cannot be stopped; its value is not kept. */
 export class LoadTimeoutError extends Error {
@@ -16,6 +16,10 @@ export interface Load {
   failed(cause: unknown): void
   /** The load whose loader waits for this one. */
   readonly within: Frame | undefined
+  /** What is loaded. */
+  readonly entry?: string
+  /** Before it begins: the load of the same entry in this process that has the lease. */
+  readonly behind?: Load | undefined
   /** Called twice a second while it lasts. */
   beat?(): void
   endsAtMs: number
@@ -27,15 +31,18 @@ export interface Load {
  * overrun. Who has to wait does so in order; waiting counts towards the timeout.
  *
  * A loader may read what is cached under another kind. Loads that loaders wait for have as many places of their own, and so
- * have those that these wait for: if all shared the same, as many loaders as there are places would wait for ever.
+ * have those that these wait for: if all shared the same, as many loaders as there are places would wait for ever. What a
+ * deeper one comes to wait for, and all that this waits for, counts as deeper than that one from then on. So nothing in a
+ * queue is waited for by who has a place of that depth, and since nobody may wait for itself, the deepest goes on.
  */
 export function createLoads({ most, now }: { most: number; now: () => number }) {
   if (!(most >= 1)) throw new RangeError(`loads of a cache is ${most}: give a number from 1 up`)
-  /** Whether each has begun. */
-  const running = new Map<Load, boolean>()
-  /** By depth. */
-  const levels: { active: number; readonly queue: Load[] }[] = []
+  /** Where each has its place, or waits for one; it has begun when there is a frame. */
+  const running = new Map<Load, { readonly level: Level; frame?: Frame }>()
+  const levels: Level[] = []
   let timer: NodeJS.Timeout | undefined
+
+  const levelAt = (depth: number) => (levels[depth] ??= { depth, active: 0, queue: [] })
 
   /** One timer for all loads, while there are any: one for each would cost more than the load of a cheap source. */
   function look(): void {
@@ -64,28 +71,31 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
 
   /** Whether it was not given up before. */
   function settled(one: Load): boolean {
-    const hasBegun = running.get(one)
+    const state = running.get(one)
     running.delete(one)
-    if (hasBegun) leave(levelOf(one))
-    return hasBegun !== undefined
+    if (state?.frame) leave(state.level)
+    return state !== undefined
   }
 
-  const levelOf = (one: Load) => (levels[depthOf(one)] ??= { active: 0, queue: [] })
-
-  function leave(level: ReturnType<typeof levelOf>): void {
+  function leave(level: Level): void {
     level.active--
     while (level.active < most) {
       const next = level.queue.shift()
       if (!next) return
       // It may have been given up, or begun, while it waited.
-      if (running.get(next) === false) begin(next)
+      if (isQueued(next)) begin(next)
     }
   }
 
+  const isQueued = (one: Load) => running.get(one)?.frame === undefined && running.has(one)
+
   function begin(one: Load): void {
-    running.set(one, true)
-    levelOf(one).active++
-    loadIn(new Frame(one), one).then(
+    const state = running.get(one)
+    if (!state) return
+    const frame = new Frame(one)
+    state.frame = frame
+    state.level.active++
+    loadIn(frame, one).then(
       (value) => {
         if (settled(one)) one.loaded(value)
       },
@@ -93,6 +103,32 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
         if (settled(one)) one.failed(cause)
       },
     )
+  }
+
+  const loadOf = ({ loading }: Awaited) => loading?.behind ?? loading
+
+  /** It waits for no place of a load that waits for it, nor does what it waits for. */
+  function deepen(awaited: Awaited, frame: Frame): void {
+    if (!awaited.within || awaited.within.depth < frame.depth) awaited.within = frame
+    const loading = loadOf(awaited)
+    const state = loading && running.get(loading)
+    if (!state) return
+    if (!state.frame && state.level.depth <= frame.depth) begin(loading)
+    const own = state.frame
+    if (!own || own.depth > frame.depth) return
+    own.depth = frame.depth + 1
+    for (const next of own.awaits) deepen(next, own)
+  }
+
+  function waitsFor(awaited: Awaited, frame: Frame): boolean {
+    const seen = new Set([awaited])
+    for (const one of seen) {
+      const loading = loadOf(one)
+      const own = loading && running.get(loading)?.frame
+      if (own === frame) return true
+      for (const next of own?.awaits ?? []) seen.add(next)
+    }
+    return false
   }
 
   return {
@@ -105,19 +141,28 @@ export function createLoads({ most, now }: { most: number; now: () => number }) 
       one.endsAtMs = startedMs + one.timeoutMs
       one.nextBeatMs = startedMs + beatMs
       timer ??= setInterval(look, lookMs).unref()
-      const level = levelOf(one)
-      if (level.active < most) return begin(one)
-      running.set(one, false)
-      level.queue.push(one)
+      const level = levelAt(depthOf(one))
+      running.set(one, { level })
+      if (level.active < most) begin(one)
+      else level.queue.push(one)
     },
-    /** A loader is about to wait for it, so it must not wait for a place. False when it would wait for itself. */
-    awaitedIn(frame: Frame, one: Load): boolean {
-      if (frame.has(one)) return false
-      if (running.get(one) === false) begin(one)
+    /** Who loads the entry in this process, if anybody does. */
+    holderOf(entry: string): Load | undefined {
+      for (const one of running.keys()) if (one.entry === entry) return one
+      return undefined
+    },
+    /** A loader is about to wait for it. False when it would wait for itself. */
+    awaitedIn(frame: Frame, awaited: Awaited): boolean {
+      if (waitsFor(awaited, frame)) return false
+      frame.awaits.add(awaited)
+      deepen(awaited, frame)
       return true
     },
   }
 }
+
+/** Places, and those who wait for one, of loads as deep as this. */
+type Level = { readonly depth: number; active: number; readonly queue: Load[] }
 
 export type Loads = ReturnType<typeof createLoads>
 

@@ -1,3 +1,5 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { eventually, randomFrom } from '@wattle/testkit'
 import { describe, expect } from 'vitest'
 import { held, test } from './setup.ts'
 
@@ -38,6 +40,71 @@ describe('C23 the cap on loads', () => {
     expect(await Promise.all(queued)).toEqual([0, 1, 2])
   })
 
+  test('a load that others wait for, and that reads another itself, finds a place', async ({
+    open,
+  }) => {
+    const { cache } = await open({ loads: 2 })
+    const [page, part, word, letter] = ['page', 'part', 'word', 'letter'].map((name) =>
+      cache.kind<string>(name, { ttl: '1m' }),
+    )
+    const hold = Promise.withResolvers<void>()
+    const begun: string[] = []
+    const read = () =>
+      word!.getOrSet('w', async () => {
+        begun.push('w')
+        await hold.promise
+        return letter!.getOrSet('l', () => 'x')
+      })
+    const first = read()
+    await eventually(() => expect(begun).toEqual(['w']))
+    // They take all places of what loaders read, and wait for the first.
+    const second = page!.getOrSet('p', async () => {
+      const parts = ['1', '2'].map((id) =>
+        part!.getOrSet(id, () => {
+          begun.push(id)
+          return read()
+        }),
+      )
+      return (await Promise.all(parts)).join('')
+    })
+    await eventually(() => expect(begun).toHaveLength(3))
+    hold.resolve()
+    expect(await Promise.all([first, second])).toEqual(['x', 'xx'])
+  })
+
+  test('however loaders read what others load, with invalidations in between, none waits for another for ever', async ({
+    open,
+  }) => {
+    const { cache } = await open({ loads: 1 })
+    const random = randomFrom(Number(process.env['SEED'] ?? 1))
+    const [size, rounds] = [12, 25]
+    for (let round = 0; round < rounds; round++) {
+      const node = cache.kind<number>(`node${round}`, { ttl: '1m' })
+      /** Each reads some of those after it. */
+      const edges = Array.from({ length: size }, (_, at) =>
+        Array.from({ length: random.below(4) }, () => at + 1 + random.below(size - at)).filter(
+          (other) => other < size,
+        ),
+      )
+      const read = (at: number): Promise<number> =>
+        node.getOrSet(`${at}`, async () => {
+          if (random.chance(0.7)) await wait(random.below(6))
+          const others = edges[at] ?? []
+          if (random.chance(0.5)) await Promise.all(others.map(read))
+          else for (const other of others) await read(other)
+          return at
+        })
+      const readings: Promise<number>[] = []
+      for (let reader = 0; reader < 40; reader++) {
+        readings.push(read(random.below(size)))
+        if (random.chance(0.5)) await wait(random.below(4))
+        if (random.chance(0.3)) void cache.invalidate([node.ref(`${random.below(size)}`)])
+      }
+      // None has rejected with a LoadTimeoutError, which it would after ten seconds.
+      expect(await Promise.all(readings)).toHaveLength(40)
+    }
+  })
+
   test('what loaders read is loaded by no more than the cap at once, either', async ({ open }) => {
     const { cache } = await open({ loads: 3 })
     const inner = held<number>()
@@ -64,6 +131,17 @@ describe('C23 the cap on loads', () => {
     await expect(read()).rejects.toThrow('a load of word would wait for itself')
     const ping = (): Promise<string> => word!.getOrSet('b', () => other!.getOrSet('b', ping))
     await expect(ping()).rejects.toThrow('a load of word would wait for itself')
+    // Two that began apart, and read one another's key then.
+    const hold = Promise.withResolvers<void>()
+    const begin = (): Promise<string> => word!.getOrSet('c', () => hold.promise.then(answer))
+    const answer = (): Promise<string> => other!.getOrSet('c', () => hold.promise.then(begin))
+    const both = Promise.allSettled([begin(), answer()])
+    hold.resolve()
+    for (const one of await both) {
+      expect(one).toMatchObject({
+        reason: { message: expect.stringContaining('would wait for itself') },
+      })
+    }
     expect(await word!.getOrSet('a', () => 'x')).toBe('x')
   })
 

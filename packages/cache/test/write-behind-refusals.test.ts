@@ -77,6 +77,24 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     },
   )
 
+  test('nor does it hold up those that were refused with it, though nothing else is put', async ({
+    writer,
+    source,
+  }) => {
+    const retry = { baseMs: 0, maxAttempts: 1_000 }
+    const one = await writer({ writeTimeoutMs: 100, retry })
+    const calls = { bad: 0, good: 0 }
+    source.before = async (changes) => {
+      const ids = changes.map(({ key }) => textOf(key) as keyof typeof calls)
+      for (const id of ids) calls[id]++
+      if (ids.includes('bad') && calls.bad > 2) await new Promise<never>(() => {})
+      if (ids.includes('bad') || calls.good < 6) throw new Error('no')
+    }
+    await Promise.all(['bad', 'good'].map((id) => one.writes.put(id, row(id, 1))))
+    await soon(() => expect(source.rows.get('good')).toEqual(row('good', 1)))
+    expect(await one.writes.deadLetters.list()).toEqual([])
+  })
+
   test('a key that is put again and again while the source refuses it does not fill the stream', async ({
     writer,
     source,
@@ -173,6 +191,8 @@ describe('C5 write-behind: a source that refuses', { timeout: 60_000 }, () => {
     Object.assign(new Error('password authentication failed'), { code: '28P01' }),
     new Error('timeout exceeded when trying to connect'),
     new Error('Connection terminated unexpectedly'),
+    new Error('Client has encountered a connection error and is not queryable'),
+    new Error('Cannot use a pool after calling end on the pool'),
     new TypeError('fetch failed', {
       cause: Object.assign(new Error('other side closed'), { code: 'UND_ERR_SOCKET' }),
     }),

@@ -60,13 +60,17 @@ export function createDelivery<V>({
     for (const one of batch) await deliver([one], call)
   }
 
-  /** Another attempt at a change that the source has refused, by itself. */
-  async function again(one: Held, call: Call): Promise<void> {
+  /** Another attempt at a change that the source has refused, by itself. Whether the source was asked. */
+  async function again(one: Held, call: Call): Promise<boolean> {
     const entry = await journal.entry(one.newest.id)
-    // Somebody has taken it out of the stream: there is nothing to write.
-    if (!entry) return finish([one])
+    if (!entry) {
+      // Somebody has taken it out of the stream: there is nothing to write.
+      await finish([one])
+      return false
+    }
     one.newest = entry
     await deliver([one], call).finally(() => (one.newest = withoutValue(entry)))
+    return true
   }
 
   async function attempt(
@@ -87,7 +91,8 @@ export function createDelivery<V>({
       counts.add('written', batch.length)
       return undefined
     } catch (cause) {
-      if (late.aborted)
+      // Who has lost the lock says nothing of the source, and must not blame a change that another has now.
+      if (late.aborted && !call.signal.aborted)
         throw new SourceAwayError(`the source of ${name} does not answer`, { cause })
       return { cause }
     } finally {

@@ -26,9 +26,9 @@ const systemCodes =
   /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOTFOUND|EAI_|UND_ERR_(SOCKET|\w*TIMEOUT))/
 /** Connections, a server that is a replica, logging in, serialization, resources, operator intervention: no change's fault. */
 const sqlClasses = /^(08|25006|28|40|53|55P03|57)/
-/** What the driver `pg` rejects with, without a code, when a connection is lost or cannot be had. */
+/** What the driver `pg` rejects with, without a code, when a connection is lost, cannot be had, or was closed at shutdown. */
 const driverTexts =
-  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout)/
+  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client .* is not queryable$|Cannot use a pool after calling end)/
 
 /**
  * Whether a source that rejects with this is away, as opposed to refusing a change: by `code`, of the error or of its

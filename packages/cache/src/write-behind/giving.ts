@@ -3,7 +3,7 @@ import { SourceAwayError, type Delivery } from './delivery.ts'
 import type { Held } from './held.ts'
 import type { Parts } from './parts.ts'
 
-/** Changes without an answer in one turn, before it ends. */
+/** Changes without an answer among those that are given each by itself, before that ends. */
 const mostSilent = 2
 
 /**
@@ -28,41 +28,45 @@ export function createGiving({
       hasAnswered = true
     }
 
-    async function orBlame(one: Held, giving: Promise<void>): Promise<void> {
-      try {
-        await giving
-      } catch (cause) {
-        if (!hasAnswered || !(cause instanceof SourceAwayError)) throw cause
-        await delivery.failed(one, cause.cause)
-      }
+    async function giveAgain(one: Held): Promise<void> {
+      if (await delivery.again(one, work)) hasAnswered = true
     }
 
-    async function giveEach(changes: readonly Held[]): Promise<void> {
+    /** Rejects when it gets no answer and nobody else did. */
+    async function giveEach(
+      changes: readonly Held[],
+      giveOne: (one: Held) => Promise<void>,
+    ): Promise<void> {
       const silent: Held[] = []
       let last: unknown
       for (const one of changes) {
         try {
-          await give([one])
+          await giveOne(one)
         } catch (cause) {
           if (!(cause instanceof SourceAwayError)) throw cause
           last = cause
-          held.putLast(one)
+          held.putLast(one, now())
           if (silent.push(one) === mostSilent) break
         }
       }
       if (silent.length > 0 && !hasAnswered) throw last
-      for (const one of silent) await orBlame(one, give([one]))
+      for (const one of silent) {
+        try {
+          await giveOne(one)
+        } catch (cause) {
+          if (!(cause instanceof SourceAwayError)) throw cause
+          await delivery.failed(one, cause.cause)
+        }
+      }
     }
 
     const untried = held.untried()
-    if (isInDoubt) await giveEach(untried.slice(0, batchSize))
+    if (isInDoubt) await giveEach(untried.slice(0, batchSize), (one) => give([one]))
     else {
       for (let from = 0; from < untried.length; from += batchSize) {
         await give(untried.slice(from, from + batchSize))
       }
     }
-    for (const one of held.due(now()).slice(0, batchSize)) {
-      await orBlame(one, delivery.again(one, work))
-    }
+    await giveEach(held.due(now()).slice(0, batchSize), giveAgain)
   }
 }

@@ -80,8 +80,9 @@ export function createHeld() {
       return overtaken
     },
     /** Others come first the next time. */
-    putLast(one: Held): void {
+    putLast(one: Held, nowMs: number): void {
       if (byKey.delete(one.encoded)) byKey.set(one.encoded, one)
+      if (one.attempts > 0) one.notBeforeMs = nowMs
     },
     /** Changes that the source has not refused. */
     untried: (): Held[] => [...byKey.values()].filter(({ attempts }) => attempts === 0),
