@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { AppError } from '@wattle/contracts'
 
 const maxUrlLength = 8 * 1024
+const sampleMs = 1_000
 
 /**
  * Headers for replies that no browser should render, frame, sniff or pass on. What helmet would set, less what concerns
@@ -45,10 +46,17 @@ export async function boundRequests(
     } else done()
   })
 
+  // Starting keeps the event loop busy: a sample of that, and there may be two, says nothing of the requests.
+  let measuredFromMs = Infinity
+  app.addHook('onReady', async () => {
+    measuredFromMs = performance.now() + 2 * sampleMs
+  })
   await app.register(fastifyUnderPressure, {
     maxEventLoopDelay: options.maxEventLoopDelayMs,
+    sampleInterval: sampleMs,
     // Probes and scrapes are answered under any load: they tell what is going on.
     pressureHandler: (request) => {
+      if (performance.now() < measuredFromMs) return undefined
       if (request.routeOptions.config.quiet === true) return undefined
       throw new AppError('UNAVAILABLE', 'Too busy at the moment; try again shortly.', {
         retryAfterSeconds: 2,

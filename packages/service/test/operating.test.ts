@@ -238,6 +238,20 @@ test('/openapi.json shows a required Idempotency-Key, the prefix and the tag of 
 })
 
 describe('a busy process', () => {
+  test('does not hold its start against the first requests', async () => {
+    await using service = await startApp(
+      (app) => {
+        addNoteRoutes(app)
+        app.addHook('onReady', async () => {
+          const end = performance.now() + 1_100
+          while (performance.now() < end);
+        })
+      },
+      { maxEventLoopDelayMs: 20 },
+    )
+    for (let n = 0; n < 20; n++) expect((await ask(`${service.url}/notes`)).status).toBe(200)
+  })
+
   test('refuses work with 503 and Retry-After while its event loop lags, but still answers probes', async () => {
     await using service = await startApp(
       (app) => {
