@@ -51,7 +51,11 @@ export function watchedKeys(options: WatchedKeysOptions): KeyRing & { close(): v
   }
 
   if (file !== undefined) {
-    timer = setInterval(() => void look(file), everyMs)
+    // One after the other: what was read first must not be followed last.
+    let looking: Promise<void> | undefined
+    timer = setInterval(() => {
+      looking ??= look(file).finally(() => (looking = undefined))
+    }, everyMs)
     timer.unref()
   }
   return { current: () => keys, close: () => clearInterval(timer) }
