@@ -25,6 +25,20 @@ export function createAsking({
   const windows: Turns[] = []
   let answeredAtMs = -Infinity
 
+  function failed(cause: unknown, weight: number, window: Turns | undefined): void {
+    circuit.failed(cause)
+    window?.ended(weight, 'failed')
+  }
+
+  /** Nothing was answered since then: whoever waits for a turn would wait in vain. */
+  function goOn(startedMs: number): void {
+    const isSilent = answeredAtMs < startedMs
+    for (const one of windows) {
+      if (isSilent) one.refuse()
+      else one.next()
+    }
+  }
+
   return {
     /** Those of the shard, which hear when it falls silent. */
     windows,
@@ -37,22 +51,13 @@ export function createAsking({
       weight = 0,
     ): void {
       const startedMs = now()
-      const failed = (cause: unknown) => {
-        circuit.failed(cause)
-        window?.ended(weight, 'failed')
-        answered(undefined)
-        // Nothing was answered all that time: whoever waits for a turn would wait in vain.
-        const isSilent = answeredAtMs < startedMs
-        for (const one of windows) {
-          if (isSilent) one.refuse()
-          else one.next()
-        }
-      }
       const waiter = {
         endsAtMs: performance.now() + deadlineMs,
         place: -1,
         late() {
-          failed(new Error(`no answer to ${name} within ${deadlineMs} ms`))
+          failed(new Error(`no answer to ${name} within ${deadlineMs} ms`), weight, window)
+          answered(undefined)
+          goOn(startedMs)
         },
       }
       deadlines.add(waiter)
@@ -68,11 +73,12 @@ export function createAsking({
         },
         (cause: unknown) => {
           if (!deadlines.done(waiter)) return
-          if (!isRefusal(cause)) return failed(cause)
-          // It answered, but does not want to: memory is full, or it has lost its replicas.
-          window?.ended(weight, 'answered')
+          // Else it answered, but does not want to: memory is full, or it has lost its replicas.
+          if (isRefusal(cause)) window?.ended(weight, 'answered')
+          else failed(cause, weight, window)
           answered(undefined)
-          window?.next()
+          if (isRefusal(cause)) window?.next()
+          else goOn(startedMs)
         },
       )
     },

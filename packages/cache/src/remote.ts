@@ -11,7 +11,7 @@ import { createBatch } from './batch.ts'
 import type { FillJob, FillResult, LeaseJob } from './jobs.ts'
 import { createReading, readDeadlineMs } from './reading.ts'
 import type { Statistics } from './statistics.ts'
-import { createWeight } from './weight.ts'
+import { Weight } from './weight.ts'
 import { createWindow } from './window.ts'
 
 const leaseScript = defineChannelScript(new URL('./lua/lease.lua', import.meta.url))
@@ -155,7 +155,7 @@ export function createRemote({
   })
 
   /** What is looked at one by one. */
-  const lookedAt = { weight: createWeight() }
+  const lookedAt = { weight: new Weight() }
 
   return {
     ...reading,

@@ -1,23 +1,14 @@
 /** What an entry of a kind weighs, from those seen lately: what a read brings is not known before. */
-export type Weight = {
-  /** Bytes to reckon with; 0 while nothing is known. */
-  readonly bytes: number
-  saw(bytes: number): void
-  /** A command that reckoned with it failed. */
-  doubt(): void
-}
+export class Weight {
+  /** To reckon with; 0 while nothing is known. */
+  bytes = 0
 
-export function createWeight(): Weight {
-  let bytes = 0
-  return {
-    get bytes() {
-      return bytes
-    },
-    saw(one) {
-      bytes = bytes === 0 ? one : bytes + ((one - bytes) >> 4)
-    },
-    doubt() {
-      bytes = 0
-    },
+  saw(bytes: number): void {
+    this.bytes = this.bytes === 0 ? bytes : this.bytes + ((bytes - this.bytes) >> 4)
+  }
+
+  /** A command that reckoned with it failed. */
+  doubt(): void {
+    this.bytes = 0
   }
 }

@@ -123,7 +123,7 @@ export function createWindow<Job>({
       begin(jobs)
     }
     if (head === waiting.length) drop()
-    else if (head > 4_096) {
+    else if (head > 1_024) {
       waiting = waiting.slice(head)
       since = since.slice(head)
       head = 0
