@@ -3,15 +3,13 @@ import { decodePayload, freezeIfPlain, Sealed, unpack } from './codec.ts'
 import { decodeEntry, headerLength, type Ages, type Entry } from './entry.ts'
 import { frameNow, type Frame } from './frames.ts'
 import type { Generations } from './generations.ts'
+import type { ReadJob } from './jobs.ts'
 import type { KindCore, Request } from './kind-core.ts'
 import { Loading } from './loading.ts'
 import type { ReadStatus, ReadTier } from './outcome.ts'
-import type { ReadJob } from './remote.ts'
+import { ordinaryWindowMs } from './reading.ts'
 
 type Found = { readonly entry: Entry; readonly tags: readonly (Buffer | null)[] }
-
-/** Longer than this without a proof of synchrony, and not even an ordinary kind reads L2. */
-export const ordinaryWindowMs = 5_000
 
 /**
  * One read of one key that L1 could not answer. Everybody in this process who asks for the key meanwhile shares it.

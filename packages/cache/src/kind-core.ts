@@ -10,6 +10,7 @@ import type { Policy } from './policy.ts'
 import type { Remote } from './remote.ts'
 import { shardFor, type Space } from './space.ts'
 import { isCovered, parseToken, type Position } from './token.ts'
+import { Weight } from './weight.ts'
 import { pendingFirst } from './write-behind/pending-first.ts'
 
 export type ReadOptions = {
@@ -51,6 +52,8 @@ export class KindCore extends KindL1 implements LocalKind {
   readonly flights = new Flights()
   readonly companions = new Flights()
   readonly hasValueTags: boolean
+  /** What its entries weigh in Redis. */
+  readonly weight = new Weight()
   patternTick = 0
   overlay: Overlay | undefined
   #warnAgainMs = -Infinity

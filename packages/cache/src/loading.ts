@@ -3,9 +3,9 @@ import { compressPayload, decodePayload, encodePayload, freezeIfPlain, Sealed } 
 import { decodeEntry, encodeEntry, type Ages, type Entry, type Payload } from './entry.ts'
 import type { Flight } from './flight.ts'
 import type { Frame } from './frames.ts'
+import type { FillJob, FillResult, LeaseJob, LeaseOutcome } from './jobs.ts'
 import type { Load } from './loads.ts'
 import { shortened } from './policy.ts'
-import type { FillJob, FillResult, LeaseJob, LeaseOutcome } from './remote.ts'
 
 const mostTries = 4
 
@@ -219,6 +219,7 @@ export class Loading implements LeaseJob, FillJob, Load {
       this.#release()
       return flight.end()
     }
+    kind.weight.saw(this.value.length)
     this.ttlMs = ages.hardMs
     this.tagKeys = kind.tagKeys(tags, shard)
     // L1 keeps a plain value as the object that it is, and not as it was packed.

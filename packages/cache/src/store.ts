@@ -1,11 +1,19 @@
-import { defineChannelScript, type Argument, type Call, type Shard } from '@wattle/redis'
+import {
+  defineChannelScript,
+  type Argument,
+  type Call,
+  type Issued,
+  type Shard,
+} from '@wattle/redis'
 import { compressPayload, encodePayload, freezeIfPlain } from './codec.ts'
 import { decodeEntry, encodeAround, headerOf, layout, type Payload } from './entry.ts'
 import type { createInvalidation, Invalidation } from './invalidation.ts'
 import type { KindCore } from './kind-core.ts'
 import { localKey, type Key } from './kind-name.ts'
 import { shortened } from './policy.ts'
+import { renewEveryMs } from './remote.ts'
 import { outcomeOf } from './token.ts'
+import { mostBytesInOne } from './window.ts'
 
 const putScript = defineChannelScript(new URL('./lua/put.lua', import.meta.url))
 const compareScript = defineChannelScript(new URL('./lua/compare-and-set.lua', import.meta.url))
@@ -24,9 +32,10 @@ type Put = {
   lease?: { token: string; epoch: string; sequence: string } | undefined
 }
 
-/** While a write lasts its lease is renewed this often; so that of a writer that was killed is soon gone. */
-const renewEveryMs = 500
+/** In one announcement; what a script does in one go holds up all others. */
 const mostInOne = 100
+/** Announcements of one call. */
+const mostUnderWay = 4
 
 /**
  * Values that do not come from a load. Putting one is an invalidation first: every process drops what it has, loads in
@@ -81,18 +90,15 @@ export function createStore({
   const payloadFor = (encoded: readonly string[], shard: Shard) =>
     JSON.stringify({ e: { [core.name]: encoded }, ms: Math.round(shard.clock.nowMs()) })
 
-  /** All of one shard. For each whether it was stored, and where that stands. */
-  async function putShard(shard: Shard, puts: readonly Put[], options: PutOptions) {
-    const encoded = puts.map(({ key }) => names.encode(key))
-    const entries = await Promise.all(
-      puts.map(async ({ value, lease }) => ({
-        ...around(shard, await payloadOf(value), value, options),
-        lease,
-      })),
-    )
+  /** For each whether it was stored, and where that stands. */
+  async function putPart(shard: Shard, entries: readonly Prepared[]) {
+    const encoded: string[] = []
     const tagKeys: string[] = []
-    const args: Argument[] = [puts.length, core.name]
-    for (const { parts, ttlMs, tags, lease } of entries) {
+    const args: Argument[] = [entries.length, core.name]
+    let bytes = 0
+    for (const { encoded: one, parts, ttlMs, tags, lease, size } of entries) {
+      encoded.push(one)
+      bytes += size
       // Of a value that depends on nothing its tags have nothing to say.
       const own = lease ? core.tagKeys(tags, shard) : []
       tagKeys.push(...own)
@@ -105,13 +111,51 @@ export function createStore({
       ...tagKeys,
       ...others(encoded, shard),
     ]
-    const issued = await channel.announce(shard, {
-      ...removal(encoded, shard),
-      payload: payloadFor(encoded, shard),
-      first: { script: putScript, keys, args },
-    })
+    const announce = () =>
+      channel.announce(shard, {
+        ...removal(encoded, shard),
+        payload: payloadFor(encoded, shard),
+        first: { script: putScript, keys, args },
+      })
+    // What has been written to the source waits for nobody.
+    const isWritten = entries.some(({ lease }) => lease)
+    const issued = await (isWritten ? announce() : core.remoteOf(shard).put(bytes, announce))
     for (const one of encoded) space.local.remove(core, localKey(one))
     return issued
+  }
+
+  async function prepare(shard: Shard, { key, value, lease }: Put, options: PutOptions) {
+    const one = around(shard, await payloadOf(value), value, options)
+    const size = Buffer.byteLength(one.parts[1])
+    core.weight.saw(size)
+    return { ...one, encoded: names.encode(key), lease, size }
+  }
+
+  type Prepared = Awaited<ReturnType<typeof prepare>>
+
+  /** All of one shard, in parts that Redis stores in time. No more is encoded than is about to be sent. */
+  async function putShard(shard: Shard, puts: readonly Put[], options: PutOptions) {
+    const sent: Promise<Issued>[] = []
+    const send = async (part: readonly Prepared[]) => {
+      sent.push(putPart(shard, part))
+      if (sent.length >= mostUnderWay) await sent[sent.length - mostUnderWay]
+    }
+    for (let at = 0; at < puts.length; at += mostInOne) {
+      let part: Prepared[] = []
+      let bytes = 0
+      const some = puts.slice(at, at + mostInOne)
+      for (const one of await Promise.all(some.map((put) => prepare(shard, put, options)))) {
+        if (part.length > 0 && bytes + one.size > mostBytesInOne) {
+          await send(part)
+          part = []
+          bytes = 0
+        }
+        part.push(one)
+        bytes += one.size
+      }
+      await send(part)
+    }
+    return Promise.all(sent)
   }
 
   async function putAll(puts: readonly Put[], options: PutOptions): Promise<Invalidation> {
@@ -123,18 +167,13 @@ export function createStore({
       else byShard.set(shard, [put])
     }
     const issued = await Promise.all(
-      [...byShard].flatMap(([shard, list]) =>
-        Array.from({ length: Math.ceil(list.length / mostInOne) }, async (_, at) => ({
-          shard,
-          issued: await putShard(shard, list.slice(at * mostInOne, (at + 1) * mostInOne), options),
-        })),
+      [...byShard].map(async ([shard, list]) =>
+        (await putShard(shard, list, options)).map((one) =>
+          one.outcome === 'applied' ? { shard, ...one } : { shard },
+        ),
       ),
     )
-    return outcomeOf(
-      issued.map(({ shard, issued: one }) =>
-        one.outcome === 'applied' ? { shard, ...one } : { shard },
-      ),
-    )
+    return outcomeOf(issued.flat())
   }
 
   return {

@@ -1,8 +1,11 @@
 #!lua flags=allow-oom
--- Keeps the lease of a load that takes long.
--- KEYS[1] lease
--- ARGV[1] token   ARGV[2] lifetime in ms
--- Returns 1 when it is still the caller's, else 0
-local holder = redis.call('GET', KEYS[1])
-if holder ~= ARGV[1] and holder ~= ARGV[1] .. '!' then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+-- Keeps the leases of loads that take long.
+-- KEYS leases
+-- ARGV[1] lifetime in ms   ARGV[2..] of each: token
+-- Returns how many are still the caller's
+local held = 0
+for i = 1, #KEYS do
+  local holder, token = redis.call('GET', KEYS[i]), ARGV[i + 1]
+  if holder == token or holder == token .. '!' then held = held + redis.call('PEXPIRE', KEYS[i], ARGV[1]) end
+end
+return held
