@@ -92,7 +92,7 @@ export function auditCache(options: AuditOptions): Audit {
     return new Promise((loaded, failed) => {
       const { name, policy } = kind
       const asked = { kind: name, timeoutMs: policy.hardTimeoutMs, load: read, loaded, failed }
-      space.loads.run({ ...asked, within: undefined, endsAtMs: 0, nextBeatMs: 0 })
+      space.loads.run({ ...asked, endsAtMs: 0, nextBeatMs: 0 })
     })
   }
 

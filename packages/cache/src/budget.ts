@@ -40,7 +40,8 @@ const dutyMs = 10_000
  * Keeps a namespace on a shared Redis within its budget, by removing its own coldest entries.
  *
  * Redis evicts when the whole server is full, and then whatever is cold, whoever it belongs to: one service that caches
- * too much empties the others. So one process of each service walks over the service's keys, weighs them, and removes what is cold on the way, as much as budget-aim.ts says. Removing is no invalidation: a reader finds a miss.
+ * too much empties the others. So one process of each service walks over the service's keys, weighs them, and removes what
+ * is cold on the way, as much as budget-aim.ts says. Removing is no invalidation: a reader finds a miss.
  */
 export function keepBudget({ cache, bytes: budgetBytes, passMs = 5_000 }: BudgetOptions): Budget {
   numberAboveZero('bytes of the budget', budgetBytes, ' of bytes')

@@ -15,7 +15,7 @@ export interface Load {
   loaded(value: unknown): void
   failed(cause: unknown): void
   /** The load whose loader waits for this one. */
-  readonly within: Frame | undefined
+  readonly within?: Frame | undefined
   /** What is loaded. */
   readonly entry?: string
   /** Before it begins: the load of the same entry in this process that has the lease. */

@@ -205,8 +205,7 @@ export class Shard {
   }
 
   async #look(): Promise<void> {
-    const { redis, subscription, keys, now, deadlineMs, closeWithinMs, trustWindowMs } =
-      this.#options
+    const { redis, subscription, keys, now, deadlineMs, trustWindowMs } = this.#options
     if (redis.state !== 'ready') return
     const { active, times } = subscription()
     const sentAtMs = now()
@@ -226,7 +225,7 @@ export class Shard {
     const [epoch = '', sequence = 0, time = 0, complete = 0, ...missed] = reply
     this.clock.sample(Number(time) / 1000, sentAtMs, answeredAtMs)
     const tookMs = answeredAtMs - sentAtMs
-    if (tookMs <= closeWithinMs) this.circuit.probed()
+    if (tookMs <= this.#options.closeWithinMs) this.circuit.probed()
     else if (tookMs > deadlineMs)
       this.circuit.failed(new Error(`an answer took more than ${deadlineMs} ms`))
 
